@@ -1,0 +1,56 @@
+# Two commands matter: `make demo` and `make test`. Both set up everything they need in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint fix types imports schemas drift unit lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## Create .venv with the pinned dependencies
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned dependencies into $(VENV) (the first time takes a minute or two)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## The whole service on real sales, with an embedded broker and database
+	@$(BIN)/forecast-consumer demo
+
+test: lint types imports drift ## Everything CI checks: lint, types, import rules, drift, all tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff, code and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fix: $(STAMP) ## Let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## The layer rules
+	$(BIN)/lint-imports
+
+schemas: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document anew
+	$(BIN)/forecast-consumer schemas export
+
+drift: $(STAMP) ## Fail when the generated files are not what the models say
+	$(BIN)/forecast-consumer schemas export --check
+
+unit: $(STAMP) ## The tests that need no server
+	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
+
+lock: ## Pin the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --upgrade --quiet --output-file requirements/dev.txt
+
+clean: ## Remove what the build made, not the caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

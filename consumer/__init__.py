@@ -1,0 +1,1 @@
+"""The forecast consumer: commands in, executions run, events out."""

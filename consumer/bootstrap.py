@@ -1,0 +1,199 @@
+"""The composition root: the only place that builds adapters and wires them to what uses them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uuid6
+
+from consumer.clock import SystemClock
+from consumer.db.database import Database
+from consumer.db.inbox import SqlInbox
+from consumer.db.outbox import SqlOutbox
+from consumer.db.queue import SqlCommandQueue
+from consumer.db.sales import SqlSalesReader
+from consumer.execution.job import ForecastJob
+from consumer.execution.run import JobOptions
+from consumer.execution.runner import RetryPolicy, Runner
+from consumer.execution.worker import Worker, WorkerOptions
+from consumer.exit_codes import ExitCode
+from consumer.health import ServiceHealth
+from consumer.http.admin import application, bind, serve
+from consumer.intake import Intake, IntakeReport
+from consumer.intake_loop import IntakeLoop
+from consumer.kafka.publisher import KafkaPublisher
+from consumer.kafka.reader import KafkaReader
+from consumer.model import Execution, ExecutionId
+from consumer.outbound import Composer, Topics
+from consumer.outbox import Relay, RelayOptions
+from consumer.processes import ProcessCompute
+from consumer.service import FORCE_SECONDS, Roles, Service
+from consumer.signals import stop_on_signals
+from consumer.startup import check_broker, check_database
+from consumer.telemetry.logs import get_logger
+from consumer.telemetry.loop_lag import LoopLagMeter
+from consumer.telemetry.metrics import Metrics
+from schemas.enums import TopicKind
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from consumer.clock import Clock
+    from consumer.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every adapter may need."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    stopping: asyncio.Event
+
+
+async def run_service(settings: Settings) -> ExitCode:
+    """Check, wire, run until SIGTERM or SIGINT, close everything within the grace.
+
+    Raises:
+        StartupError: Something that the service needs is not there; nothing is left half-started.
+    """
+    log = get_logger("service")
+    with stop_on_signals(settings.grace_seconds + FORCE_SECONDS) as stopping:
+        parts = Parts(settings, SystemClock(), Metrics(), stopping)
+        async with AsyncExitStack() as stack:
+            health = await _open_admin_port(parts, stack)
+            service = await _unless_stopped(open_service(parts, stack), stopping)
+            if service is None:
+                return ExitCode.OK
+            health.service = service
+            log.info("service_started", roles=list(settings.roles), instance=settings.instance)
+            code = await service.run()
+    log.info("service_stopped", exit_code=int(code))
+    return code
+
+
+async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
+    """Build the roles of the settings; the stack closes what they use.
+
+    Raises:
+        StartupError: The database or broker is not as it must be.
+    """
+    settings, clock = parts.settings, parts.clock
+    database = await stack.enter_async_context(
+        Database.open(
+            settings.database_url.get_secret_value(),
+            application_name=f"forecast-consumer {settings.instance}",
+        )
+    )
+    await check_database(database, settings, clock, get_logger("startup"))
+    await check_broker(settings, clock, get_logger("startup"))
+    composer = Composer(_topics(settings))
+    roles = Roles()
+    if "relay" in settings.roles:
+        roles.relay = await _relay(parts, database, stack)
+    if "worker" in settings.roles:
+        roles.worker = await _worker(parts, database, composer, roles, stack)
+    if "intake" in settings.roles:
+        roles.intake = await _intake(parts, database, composer, roles, stack)
+    lag = LoopLagMeter(clock, parts.metrics.loop_lag.observe, settings.loop_lag_warning_seconds, get_logger("loop"))
+    return Service(roles, parts.stopping, lag, settings.grace_seconds, clock, get_logger("service"))
+
+
+async def _relay(parts: Parts, database: Database, stack: AsyncExitStack) -> Relay:
+    settings = parts.settings
+    outbox = SqlOutbox(database, owner=settings.instance)
+    stack.push_async_callback(outbox.let_go)
+    publisher = await stack.enter_async_context(KafkaPublisher(settings, get_logger("publisher")))
+    options = RelayOptions(
+        batch=settings.relay_batch,
+        lease_seconds=settings.relay_lease_seconds,
+        poll_seconds=settings.relay_poll_seconds,
+    )
+    return Relay(outbox, publisher, options, parts.metrics.published.inc, parts.clock, get_logger("relay"))
+
+
+async def _worker(parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack) -> Worker:
+    settings, clock, metrics = parts.settings, parts.clock, parts.metrics
+
+    def committed(execution: Execution) -> None:
+        if roles.relay is not None:
+            roles.relay.wake()
+        if execution.terminal:
+            metrics.executions.labels(execution.comando, execution.status).inc()
+
+    queue = SqlCommandQueue(
+        database, composer, clock, committed, owner=settings.instance, lease_seconds=settings.lease_seconds
+    )
+    compute = await stack.enter_async_context(
+        ProcessCompute(settings.compute_processes, settings.chunk_timeout_seconds)
+    )
+    job_options = JobOptions(
+        chunk_products=settings.chunk_products,
+        parallel_chunks=settings.compute_processes,
+        seed=settings.seed,
+        champion_margin=settings.champion_margin,
+    )
+    job = ForecastJob(queue, SqlSalesReader(database), compute, clock, job_options)
+    retry = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.backoff_max_seconds)
+    # Jitter only spreads retries in time; no number of a forecast depends on it.
+    runner = Runner(queue, job, retry, clock, random.Random(), get_logger("execution"))  # noqa: S311
+    options = WorkerOptions(settings.worker_executions, settings.poll_seconds, settings.lease_seconds)
+    worker = Worker(queue, runner, options, get_logger("worker"))
+    metrics.executions_running.set_function(lambda: worker.running)
+    return worker
+
+
+async def _intake(
+    parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack
+) -> IntakeLoop:
+    metrics = parts.metrics
+
+    def persisted(report: IntakeReport, seconds: float) -> None:
+        metrics.intake_batch_seconds.observe(seconds)
+        for result, count in report.counts().items():
+            metrics.intake_records.labels(result).inc(count)
+        for role in (roles.relay, roles.worker):
+            if role is not None:
+                role.wake()
+
+    kinds = {topic: TopicKind(kind) for kind, topic in parts.settings.command_topics.items()}
+    intake = Intake(SqlInbox(database, composer, parts.clock), kinds, _new_id)
+    reader = await stack.enter_async_context(KafkaReader(parts.settings, get_logger("reader")))
+    return IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
+
+
+def _new_id() -> ExecutionId:
+    return ExecutionId(str(uuid6.uuid7()))
+
+
+def _topics(settings: Settings) -> Topics:
+    own = (settings.topic_status, settings.topic_step_log, settings.topic_dlq)
+    return Topics(*own, re.compile(settings.reply_topic_pattern), frozenset({*own, *settings.command_topics.values()}))
+
+
+async def _open_admin_port(parts: Parts, stack: AsyncExitStack) -> ServiceHealth:
+    health = ServiceHealth()
+    listener = bind(parts.settings.admin_host, parts.settings.admin_port)
+    await stack.enter_async_context(serve(listener, application(health, parts.metrics)))
+    host, port = listener.getsockname()[:2]
+    get_logger("service").info("admin_port_open", address=f"{host}:{port}")
+    return health
+
+
+async def _unless_stopped(opening: Coroutine[Any, Any, Service], stopping: asyncio.Event) -> Service | None:
+    """The opened service, or None when a signal came while it was waiting for its database or broker."""
+    task, stop = asyncio.create_task(opening), asyncio.create_task(stopping.wait())
+    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+        return None
+    return task.result()

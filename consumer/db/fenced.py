@@ -1,0 +1,210 @@
+"""The fence: one short transaction of an execution that only the holder of the newest lease can commit.
+
+The command's row is locked first, always; its epoch decides. What the aggregate recorded is saved as step-log rows,
+the execution's row, the command's counters and outbox messages, all in the one transaction.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import RowMapping, func, insert, select, update
+
+from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of, steps_to_json
+from consumer.db.errors import as_transient
+from consumer.db.outbox import insert_messages
+from consumer.db.own_tables import chunk, command
+from consumer.db.repositories.execution_repo import ExecutionRepository
+from consumer.db.repositories.forecast_repo import ForecastRepository
+from consumer.db.repositories.records import NewModel, StepLogRow
+from consumer.errors import LeaseLostError
+from consumer.forecasting.planning import products_to_json
+from schemas.enums import StatusExecucao
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from consumer.clock import Clock
+    from consumer.db.database import Database
+    from consumer.forecasting.champion import TrainedModel
+    from consumer.forecasting.types import PlannedChunk, ProductForecast, ProductMetric
+    from consumer.model import Execution, Lease
+    from consumer.outbound import Cause, Composer
+    from consumer.steps import Step
+
+_LOCK: Final = (
+    select(*EXECUTION_COLUMNS).where(command.c.state == "running", command.c.comando != "cancel").with_for_update()
+)
+
+
+@asynccontextmanager
+async def open_fenced(
+    database: Database, composer: Composer, clock: Clock, lease: Lease
+) -> AsyncIterator[SqlFencedWork]:
+    """Lock, check the epoch, let the caller work, save.
+
+    Raises:
+        LeaseLostError: Another worker has the execution, or it has ended.
+        TransientError: The database is away; whether a commit took place is unknown until the row is read again.
+    """
+    with as_transient():
+        async with database.transaction() as session:
+            row = await _lock(session, lease)
+            work = SqlFencedWork(session, execution_of(row), clock)
+            yield work
+            await save_execution(session, work.execution, cause_of(row), composer, clock)
+
+
+async def _lock(session: AsyncSession, lease: Lease) -> RowMapping:
+    statement = _LOCK.where(command.c.execucao_id == lease.execucao_id, command.c.lease_epoch == lease.epoch)
+    row = (await session.execute(statement)).mappings().one_or_none()
+    if row is None:
+        raise LeaseLostError(f"epoch {lease.epoch} of execution {lease.execucao_id} is not the newest, or it has ended")
+    return row
+
+
+async def save_execution(
+    session: AsyncSession, execution: Execution, cause: Cause, composer: Composer, clock: Clock
+) -> None:
+    """Write everything that changed in an execution whose command row is locked by this transaction."""
+    await _save_steps(session, execution)
+    if execution.moved_from is not None:
+        await _save_status(session, execution, clock)
+    await session.execute(
+        update(command)
+        .where(command.c.execucao_id == execution.execucao_id, command.c.comando != "cancel")
+        .values(
+            status_sequence=execution.status_sequence,
+            step_sequence=execution.step_sequence,
+            steps=steps_to_json(execution.steps),
+            products_processed=execution.products_processed,
+            products_total=execution.products_total,
+            **({"state": "done", "finished_at": func.now(), "lease_until": None} if execution.terminal else {}),
+        )
+    )
+    messages = [message for event in execution.events for message in composer.compose(event, cause)]
+    await insert_messages(session, messages)
+
+
+async def _save_steps(session: AsyncSession, execution: Execution) -> None:
+    touched = sorted(execution.touched_steps)
+    if not touched:
+        return
+    rows = [_step_row(execution, step) for step in touched]
+    ids = await ExecutionRepository(session).write_step_logs(rows)
+    for step, log_id in zip(touched, ids, strict=True):
+        execution.steps[step] = execution.steps[step].logged(log_id)
+
+
+def _step_row(execution: Execution, step: Step) -> StepLogRow:
+    state = execution.steps[step]
+    return StepLogRow(
+        execucao_id=execution.execucao_id,
+        step_name=step.wire_name,
+        step_order=int(step),
+        status=state.status.value,
+        records_processed=state.records,
+        duration_ms=None if state.completed_at is None else state.duration_ms(state.completed_at),
+        details=state.details,
+        started_at=state.started_at,
+        completed_at=state.completed_at,
+        id=state.log_id,
+    )
+
+
+async def _save_status(session: AsyncSession, execution: Execution, clock: Clock) -> None:
+    """The backend's row follows the aggregate."""
+    changes: dict[str, Any] = {"status": execution.status}
+    if execution.moved_from is StatusExecucao.PENDENTE:
+        changes["started_at"] = clock.now()
+    if execution.terminal:
+        changes["completed_at"] = clock.now()
+        changes["resultado_resumo"] = execution.resultado_resumo
+        changes["error_message"] = execution.error.message if execution.error else None
+    await ExecutionRepository(session).update(execution.execucao_id, **changes)
+
+
+class SqlFencedWork:
+    """``consumer.ports.FencedWork`` on one session."""
+
+    def __init__(self, session: AsyncSession, execution: Execution, clock: Clock) -> None:
+        self.execution = execution
+        self._session = session
+        self._forecasts = ForecastRepository(session)
+        self._clock = clock
+
+    async def save_plan(self, plan: dict[str, Any], chunks: Sequence[PlannedChunk]) -> None:
+        """Write the plan beside the command, the chunks in one statement."""
+        execucao_id = self.execution.execucao_id
+        await self._session.execute(
+            update(command).where(command.c.execucao_id == execucao_id, command.c.comando != "cancel").values(plan=plan)
+        )
+        if chunks:
+            await self._session.execute(insert(chunk), [_chunk_row(execucao_id, planned) for planned in chunks])
+
+    async def save_chunk(self, number: int, summary: dict[str, Any]) -> None:
+        """Keep the chunk's summary: from now on it is done."""
+        await self._session.execute(
+            update(chunk)
+            .where(chunk.c.execucao_id == self.execution.execucao_id, chunk.c.number == number)
+            .values(summary=summary)
+        )
+
+    async def summaries(self) -> list[dict[str, Any]]:
+        """In the order of the chunks, so that sums come out the same however they were computed."""
+        statement = (
+            select(chunk.c.summary)
+            .where(chunk.c.execucao_id == self.execution.execucao_id, chunk.c.summary.is_not(None))
+            .order_by(chunk.c.number)
+        )
+        return list(await self._session.scalars(statement))
+
+    async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
+        """Delete and COPY."""
+        if not forecasts:
+            return 0
+        return await self._forecasts.replace_results(self.execution.execucao_id, horizon, forecasts)
+
+    async def replace_metrics(self, metrics: Sequence[ProductMetric]) -> int:
+        """Delete and COPY."""
+        if not metrics:
+            return 0
+        return (await self._forecasts.replace_metrics(self.execution.execucao_id, metrics)).nulled
+
+    async def count_results(self) -> int:
+        """By the index on execucao_id."""
+        return await self._forecasts.count_results(self.execution.execucao_id)
+
+    async def champion_error(self, tipo_modelo: str) -> float | None:
+        """From the champion's training metrics."""
+        champion = await self._forecasts.champion(tipo_modelo)
+        error = (champion.metricas_treino or {}).get("wape") if champion is not None else None
+        return None if error is None else float(error)
+
+    async def add_model(self, model: TrainedModel, *, champion: bool) -> int:
+        """Insert with the next version; a promotion demotes the old champion in the same transaction."""
+        record = await self._forecasts.add_model(
+            NewModel(
+                execucao_id=self.execution.execucao_id,
+                tipo_modelo=model.tipo_modelo,
+                parametros=model.parametros,
+                metricas_treino=model.metricas_treino,
+                treinado_em=self._clock.now(),
+            )
+        )
+        if champion:
+            await self._forecasts.promote(record.id)
+        return record.versao
+
+
+def _chunk_row(execucao_id: str, planned: PlannedChunk) -> dict[str, Any]:
+    return {
+        "execucao_id": execucao_id,
+        "number": planned.number,
+        "step_order": planned.step_order,
+        "products": products_to_json(planned.products),
+        "size": len(planned.products),
+    }

@@ -1,0 +1,218 @@
+"""The inbox: a batch of commands made durable in one transaction, in a handful of statements whatever its size."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of
+from consumer.db.errors import as_transient
+from consumer.db.fenced import save_execution
+from consumer.db.outbox import insert_messages
+from consumer.db.own_tables import command, refused_record
+from consumer.db.repositories.execution_repo import ExecutionRepository
+from consumer.db.repositories.records import NewExecution
+from consumer.db.unattached import fail_unattached
+from consumer.model import Execution
+from consumer.received import Identity, Received, Refused
+from consumer.verdict import Facts
+from schemas.commands import CancelExecution, canonical_data
+from schemas.enums import CommandKind, ErrorCode, StatusExecucao, TipoExecucao
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from consumer.clock import Clock
+    from consumer.db.database import Database
+    from consumer.outbound import Composer, OutboxMessage
+
+# Planning takes the newest finished execution of type FORECAST and reads its results: only a predict has any
+# (docs/adr/0002).
+EXECUTION_TYPE: Final = {
+    CommandKind.PREDICT: TipoExecucao.FORECAST,
+    CommandKind.TRAIN: TipoExecucao.PIPELINE_DIARIO,
+    CommandKind.BACKTEST: TipoExecucao.PIPELINE_DIARIO,
+}
+
+_COLUMNS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
+    "source": ("text", lambda item: item.identity.source),
+    "event_id": ("text", lambda item: item.identity.event_id),
+    "execucao_id": ("text", lambda item: item.execucao_id),
+    "comando": ("text", lambda item: item.topic_kind.value),
+    "gatilho": ("text", lambda item: item.gatilho.value),
+    "digest": ("bytea", lambda item: item.digest),
+    "payload": ("text", lambda item: item.canonical_json),
+    "priority": ("smallint", lambda item: item.priority),
+    "origin_topic": ("text", lambda item: item.raw.topic),
+    "origin_partition": ("int", lambda item: item.raw.partition),
+    "origin_offset": ("bigint", lambda item: item.raw.offset),
+    "correlation_id": ("text", lambda item: item.envelope.correlation_id),
+    "traceparent": ("text", lambda item: item.envelope.traceparent),
+    "tracestate": ("text", lambda item: item.envelope.tracestate),
+    "reply_topic": ("text", lambda item: item.envelope.reply and item.envelope.reply.topic),
+    "reply_partition": ("int", lambda item: item.envelope.reply and item.envelope.reply.partition),
+    "reply_correlation": ("text", lambda item: item.envelope.reply and item.envelope.reply.correlation_id),
+    "expires_at": ("timestamptz", lambda item: item.envelope.expires_at),
+    "state": ("text", lambda item: "done" if isinstance(item.command, CancelExecution) else "queued"),
+    "status_sequence": ("int", lambda item: 0 if isinstance(item.command, CancelExecution) else 1),
+}
+_INSERT: Final = text(f"""
+    INSERT INTO forecast_consumer.command ({", ".join(_COLUMNS)})
+    SELECT {", ".join(f"{name}::jsonb" if name == "payload" else name for name in _COLUMNS)}
+      FROM unnest({", ".join(f"cast(:{name} AS {kind}[])" for name, (kind, _) in _COLUMNS.items())})
+        AS incoming({", ".join(_COLUMNS)})
+    ON CONFLICT DO NOTHING
+ RETURNING source, event_id""")  # noqa: S608 - made of the constants above
+_KNOWN: Final = text("""
+    SELECT c.source, c.event_id, c.digest FROM forecast_consumer.command AS c
+      JOIN unnest(cast(:source AS text[]), cast(:event_id AS text[])) AS named(source, event_id)
+        ON c.source = named.source AND c.event_id = named.event_id""")
+# Locked before their executions, as every writer of an execution does: the order that rules out deadlocks.
+_ATTACHED: Final = text("""
+    SELECT execucao_id FROM forecast_consumer.command
+     WHERE execucao_id = ANY(cast(:ids AS text[])) AND comando <> 'cancel' ORDER BY execucao_id FOR UPDATE""")
+
+
+class SqlInbox:
+    """``consumer.intake.Inbox`` on PostgreSQL."""
+
+    def __init__(self, database: Database, composer: Composer, clock: Clock) -> None:
+        self._database = database
+        self._composer = composer
+        self._clock = clock
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqlInboxTransaction]:
+        """Commits when the body ends."""
+        with as_transient():
+            async with self._database.transaction() as session:
+                yield SqlInboxTransaction(session, self._composer, self._clock)
+
+
+class SqlInboxTransaction:
+    """``consumer.intake.InboxTransaction`` on one session."""
+
+    def __init__(self, session: AsyncSession, composer: Composer, clock: Clock) -> None:
+        self._session = session
+        self._executions = ExecutionRepository(session)
+        self._composer = composer
+        self._clock = clock
+
+    async def facts(self, received: Sequence[Received]) -> Facts:
+        """Identities first; named executions are locked, so that nobody adopts or starts them meanwhile."""
+        identities = {
+            "source": [item.identity.source for item in received],
+            "event_id": [item.identity.event_id for item in received],
+        }
+        known = await self._session.execute(_KNOWN, identities)
+        named = sorted({item.execucao_id for item in received if item.names_execution})
+        attached = (await self._session.scalars(_ATTACHED, {"ids": named})).all() if named else ()
+        users = {item.created_by for item in received if item.created_by is not None}
+        return Facts(
+            attached=frozenset(attached),
+            known={Identity(row.source, row.event_id): row.digest for row in known},
+            executions=await self._executions.lock_many(named) if named else {},
+            users=await self._executions.existing_users(sorted(users)) if users else frozenset(),
+        )
+
+    async def accept(self, received: Sequence[Received]) -> list[Received]:
+        """Commands, then executions, then PENDENTE events; returns those that another process inserted first."""
+        inserted = await self._insert(received)
+        mine = [item for item in received if item.identity in inserted]
+        await self._executions.insert_many([_execution_row(item) for item in mine])
+        await insert_messages(self._session, [message for item in mine for message in self._announce(item)])
+        return [item for item in received if item.identity not in inserted]
+
+    async def cancel(self, received: Sequence[Received]) -> None:
+        """Queued executions end now; running ones are told by their next heartbeat; unattached ones end here."""
+        inserted = await self._insert(received)
+        for item in received:
+            if item.identity in inserted:
+                await self._cancel_one(item)
+
+    async def refuse(self, refused: Sequence[Refused]) -> int:
+        """Each position once."""
+        new = await self._new_positions(refused)
+        messages = [message for item in new for message in self._composer.refuse(item, self._clock.now())]
+        await insert_messages(self._session, messages)
+        named = {item.execucao_id: item for item in new if item.execucao_id is not None}
+        for execucao_id, item in sorted(named.items()):
+            await fail_unattached(
+                self._session,
+                self._composer,
+                self._clock,
+                execucao_id,
+                item.topic_kind,
+                (ErrorCode.REJECTED, item.summary),
+            )
+        return len(new)
+
+    async def _insert(self, received: Sequence[Received]) -> set[Identity]:
+        if not received:
+            return set()
+        parameters = {name: [read(item) for item in received] for name, (_, read) in _COLUMNS.items()}
+        rows = await self._session.execute(_INSERT, parameters)
+        return {Identity(row.source, row.event_id) for row in rows}
+
+    def _announce(self, item: Received) -> list[OutboxMessage]:
+        execution = Execution(item.execucao_id, item.kind, item.gatilho)
+        execution.accept(self._clock.now())
+        return [message for event in execution.events for message in self._composer.compose(event, item.cause)]
+
+    async def _cancel_one(self, item: Received) -> None:
+        statement = select(*EXECUTION_COLUMNS).where(
+            command.c.execucao_id == item.execucao_id,
+            command.c.comando != "cancel",
+            command.c.state != "done",
+        )
+        row = (await self._session.execute(statement.with_for_update())).mappings().one_or_none()
+        error = (ErrorCode.CANCELLED, item.cancel_reason)
+        if row is None:
+            await fail_unattached(self._session, self._composer, self._clock, item.execucao_id, item.topic_kind, error)
+        elif row["state"] == "queued":
+            execution = execution_of(row)
+            execution.finish(StatusExecucao.ERRO, self._clock.now(), error=error)
+            await save_execution(self._session, execution, cause_of(row), self._composer, self._clock)
+        else:
+            await self._session.execute(
+                update(command)
+                .where(command.c.execucao_id == item.execucao_id, command.c.comando != "cancel")
+                .values(cancel_reason=item.cancel_reason)
+            )
+
+    async def _new_positions(self, refused: Sequence[Refused]) -> list[Refused]:
+        if not refused:
+            return []
+        values = [
+            {
+                "topic": item.raw.topic,
+                "partition": item.raw.partition,
+                "offset": item.raw.offset,
+                "timestamp_ms": item.raw.timestamp_ms,
+                "reason": item.reason,
+            }
+            for item in refused
+        ]
+        statement = (
+            insert(refused_record)
+            .values(values)
+            .on_conflict_do_nothing()
+            .returning(refused_record.c.topic, refused_record.c.partition, refused_record.c.offset)
+        )
+        new = {tuple(row) for row in await self._session.execute(statement)}
+        return [item for item in refused if (item.raw.topic, item.raw.partition, item.raw.offset) in new]
+
+
+def _execution_row(item: Received) -> NewExecution:
+    return NewExecution(
+        id=item.execucao_id,
+        tipo=EXECUTION_TYPE[item.kind],
+        gatilho=item.gatilho,
+        parametros={"comando": item.kind.value, **canonical_data(item.command)},
+        created_by=item.created_by,
+    )

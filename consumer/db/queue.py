@@ -1,0 +1,181 @@
+"""The command table as the workers use it: claim, heartbeat, hand back, and read the stored plan."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from consumer.db.errors import transient_errors
+from consumer.db.fenced import SqlFencedWork, open_fenced
+from consumer.db.own_tables import chunk
+from consumer.forecasting.planning import products_from_json
+from consumer.model import ExecutionId, Lease
+from consumer.ports import ChunkProgress, Claim, LeaseState
+from consumer.steps import Step
+from schemas.commands import parse_command
+from schemas.enums import CommandKind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from sqlalchemy import RowMapping
+
+    from consumer.clock import Clock
+    from consumer.db.database import Database
+    from consumer.forecasting.types import PlannedProduct
+    from consumer.model import Execution
+    from consumer.outbound import Composer
+
+# Leases are judged by the database's clock alone: the clocks of the processes may be hours apart.
+_RESCUE: Final = text("""
+    UPDATE forecast_consumer.command SET state = 'queued', lease_owner = NULL, lease_until = NULL
+     WHERE execucao_id IN (
+        SELECT execucao_id FROM forecast_consumer.command
+         WHERE state = 'running' AND lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
+       AND state = 'running'
+ RETURNING execucao_id""")
+_CLAIM: Final = text("""
+    WITH due AS MATERIALIZED (
+        SELECT source, event_id FROM forecast_consumer.command
+         WHERE state = 'queued' AND available_at <= clock_timestamp()
+         ORDER BY priority, received_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    UPDATE forecast_consumer.command AS c
+       SET state = 'running', lease_owner = :owner, lease_epoch = c.lease_epoch + 1, attempt = c.attempt + 1,
+           lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
+      FROM due WHERE c.source = due.source AND c.event_id = due.event_id
+ RETURNING c.payload, c.plan, c.source, c.event_id, c.execucao_id, c.comando, c.attempt, c.lease_epoch, c.priority,
+           c.received_at, c.origin_topic, c.origin_partition, c.origin_offset,
+           coalesce(c.expires_at <= clock_timestamp(), false) AS expired
+""").columns(payload=JSONB, plan=JSONB)
+_EXTEND: Final = text("""
+    UPDATE forecast_consumer.command AS c
+       SET lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
+      FROM unnest(cast(:ids AS text[]), cast(:epochs AS bigint[])) AS held(execucao_id, epoch)
+     WHERE c.execucao_id = held.execucao_id AND c.lease_epoch = held.epoch AND c.state = 'running'
+ RETURNING c.execucao_id, c.lease_epoch, c.cancel_reason IS NOT NULL AS cancelled,
+           coalesce(c.expires_at <= clock_timestamp(), false) AS expired""")
+_HAND_BACK: Final = text("""
+    UPDATE forecast_consumer.command
+       SET state = 'queued', lease_owner = NULL, lease_until = NULL, attempt = attempt - :uncounted,
+           available_at = clock_timestamp() + make_interval(secs => :delay)
+     WHERE execucao_id = :execucao_id AND lease_epoch = :epoch AND state = 'running'""")
+
+
+class SqlCommandQueue:
+    """``consumer.ports.CommandQueue`` on PostgreSQL; ``committed`` hears of every execution that was saved."""
+
+    def __init__(
+        self,
+        database: Database,
+        composer: Composer,
+        clock: Clock,
+        committed: Callable[[Execution], None],
+        *,
+        owner: str,
+        lease_seconds: float,
+    ) -> None:
+        self._database = database
+        self._composer = composer
+        self._clock = clock
+        self._committed = committed
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+
+    @transient_errors
+    async def claim(self, limit: int) -> list[Claim]:
+        """Take commands that are due, those of dead processes first given back."""
+        async with self._database.transaction() as session:
+            await session.execute(_RESCUE)
+            parameters = {"limit": limit, "owner": self._owner, "lease_seconds": self._lease_seconds}
+            rows = (await session.execute(_CLAIM, parameters)).mappings().all()
+        return [_claim(row) for row in sorted(rows, key=lambda row: (row["priority"], row["received_at"]))]
+
+    @transient_errors
+    async def extend(self, leases: Sequence[Lease]) -> Mapping[Lease, LeaseState]:
+        """Prolong what is ours; what does not come back is lost."""
+        parameters = {
+            "ids": [lease.execucao_id for lease in leases],
+            "epochs": [lease.epoch for lease in leases],
+            "lease_seconds": self._lease_seconds,
+        }
+        async with self._database.transaction() as session:
+            rows = (await session.execute(_EXTEND, parameters)).mappings().all()
+        states = dict.fromkeys(leases, LeaseState.LOST)
+        for row in rows:
+            lease = Lease(ExecutionId(row["execucao_id"]), row["lease_epoch"])
+            states[lease] = _lease_state(row)
+        return states
+
+    async def hand_back(self, lease: Lease) -> None:
+        """Queue it again at once; the attempt does not count."""
+        await self._give_back(lease, delay=0.0, uncounted=1)
+
+    async def retry_later(self, lease: Lease, delay_seconds: float) -> None:
+        """Queue it again after the delay."""
+        await self._give_back(lease, delay=delay_seconds, uncounted=0)
+
+    @asynccontextmanager
+    async def fenced(self, lease: Lease) -> AsyncIterator[SqlFencedWork]:
+        """A transaction that only the newest lease may write in."""
+        async with open_fenced(self._database, self._composer, self._clock, lease) as work:
+            yield work
+        self._committed(work.execution)
+
+    @transient_errors
+    async def chunks(self, execucao_id: ExecutionId) -> list[ChunkProgress]:
+        """The stored plan's chunks by number."""
+        done = chunk.c.summary.is_not(None).label("done")
+        statement = (
+            select(chunk.c.number, chunk.c.step_order, chunk.c.size, done)
+            .where(chunk.c.execucao_id == execucao_id)
+            .order_by(chunk.c.number)
+        )
+        async with self._database.session() as session:
+            rows = await session.execute(statement)
+            return [ChunkProgress(row.number, Step(row.step_order), row.size, row.done) for row in rows]
+
+    @transient_errors
+    async def chunk_products(self, execucao_id: ExecutionId, number: int) -> tuple[PlannedProduct, ...]:
+        """The products of one chunk, as they were planned."""
+        statement = select(chunk.c.products).where(chunk.c.execucao_id == execucao_id, chunk.c.number == number)
+        async with self._database.session() as session:
+            products = await session.scalar(statement)
+        return products_from_json(products or ())
+
+    @transient_errors
+    async def _give_back(self, lease: Lease, *, delay: float, uncounted: int) -> None:
+        parameters = {
+            "execucao_id": lease.execucao_id,
+            "epoch": lease.epoch,
+            "delay": delay,
+            "uncounted": uncounted,
+        }
+        async with self._database.transaction() as session:
+            await session.execute(_HAND_BACK, parameters)
+
+
+def _lease_state(row: RowMapping) -> LeaseState:
+    if row["cancelled"]:
+        return LeaseState.CANCELLED
+    return LeaseState.EXPIRED if row["expired"] else LeaseState.HELD
+
+
+def _claim(row: RowMapping) -> Claim:
+    comando = CommandKind(row["comando"])
+    return Claim(
+        lease=Lease(ExecutionId(row["execucao_id"]), row["lease_epoch"]),
+        comando=comando,
+        command=parse_command(comando, row["payload"]),
+        attempt=row["attempt"],
+        expired=row["expired"],
+        plan=row["plan"],
+        origin={
+            "command_id": f"{row['source']} {row['event_id']}",
+            "topic": row["origin_topic"],
+            "partition": row["origin_partition"],
+            "offset": row["origin_offset"],
+        },
+    )

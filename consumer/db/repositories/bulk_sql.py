@@ -1,0 +1,101 @@
+"""Statements that take any number of rows as one array a column, and what turns records into those arrays."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from consumer.db.repositories.records import NewExecution, StepLogRow
+
+INSERT_EXECUTIONS: Final = text("""
+    INSERT INTO execucao_planejamento (id, tipo, status, gatilho, parametros, created_by)
+    SELECT
+        id, tipo::"TipoExecucao", status::"StatusExecucao", gatilho::"GatilhoExecucao",
+        parametros::jsonb, created_by
+    FROM unnest(
+        CAST(:id AS text[]), CAST(:tipo AS text[]), CAST(:status AS text[]), CAST(:gatilho AS text[]),
+        CAST(:parametros AS text[]), CAST(:created_by AS text[])
+    ) AS execution (id, tipo, status, gatilho, parametros, created_by)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+""")
+# In the order of ids: two transactions that lock some of the same rows then never wait for each other.
+LOCK_EXECUTIONS: Final = text(
+    "SELECT id, status::text FROM execucao_planejamento WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
+)
+EXISTING_USERS: Final = text("SELECT id FROM usuario WHERE id = ANY(:ids)")
+INSERT_STEPS: Final = text("""
+    INSERT INTO execucao_step_log (
+        execucao_id, step_name, step_order, status, records_processed, duration_ms, details, started_at,
+        completed_at
+    )
+    SELECT
+        execucao_id, step_name, step_order, status, records_processed, duration_ms, details::jsonb,
+        started_at, completed_at
+    FROM unnest(
+        CAST(:execucao_id AS text[]), CAST(:step_name AS text[]), CAST(:step_order AS smallint[]),
+        CAST(:status AS text[]), CAST(:records_processed AS bigint[]), CAST(:duration_ms AS integer[]),
+        CAST(:details AS text[]), CAST(:started_at AS timestamptz[]), CAST(:completed_at AS timestamptz[])
+    ) WITH ORDINALITY AS step (
+        execucao_id, step_name, step_order, status, records_processed, duration_ms, details, started_at,
+        completed_at, place
+    )
+    ORDER BY place
+    RETURNING id, execucao_id, step_order
+""")
+UPDATE_STEPS: Final = text("""
+    UPDATE execucao_step_log AS log
+    SET status = step.status, records_processed = step.records_processed, duration_ms = step.duration_ms,
+        details = step.details::jsonb, started_at = step.started_at, completed_at = step.completed_at
+    FROM unnest(
+        CAST(:id AS bigint[]), CAST(:execucao_id AS text[]), CAST(:status AS text[]),
+        CAST(:records_processed AS bigint[]), CAST(:duration_ms AS integer[]), CAST(:details AS text[]),
+        CAST(:started_at AS timestamptz[]), CAST(:completed_at AS timestamptz[])
+    ) AS step (
+        id, execucao_id, status, records_processed, duration_ms, details, started_at, completed_at
+    )
+    WHERE log.id = step.id AND log.execucao_id = step.execucao_id
+    RETURNING log.id
+""")
+
+_EXECUTION_TEXTS: Final = ("id", "tipo", "status", "gatilho", "created_by")
+_STEP_CHANGES: Final = (
+    *("execucao_id", "status", "records_processed", "duration_ms"),
+    *("started_at", "completed_at"),
+)
+
+
+def execution_arrays(executions: Sequence[NewExecution]) -> dict[str, list[Any]]:
+    """Parameters of ``INSERT_EXECUTIONS``."""
+    arrays = _arrays(executions, _EXECUTION_TEXTS)
+    return {**arrays, "parametros": [json_text(execution.parametros) for execution in executions]}
+
+
+def new_step_arrays(rows: Sequence[StepLogRow]) -> dict[str, list[Any]]:
+    """Parameters of ``INSERT_STEPS``."""
+    arrays = _arrays(rows, ("step_name", "step_order", *_STEP_CHANGES))
+    return {**arrays, "details": [json_text(row.details) for row in rows]}
+
+
+def step_arrays(rows: Sequence[StepLogRow]) -> dict[str, list[Any]]:
+    """Parameters of ``UPDATE_STEPS``."""
+    arrays = _arrays(rows, ("id", *_STEP_CHANGES))
+    return {**arrays, "details": [json_text(row.details) for row in rows]}
+
+
+def json_text(value: Mapping[str, Any] | None) -> str | None:
+    """JSON for a jsonb column.
+
+    Raises:
+        ValueError: A number in it is not finite, which JSON cannot say.
+    """
+    return None if value is None else json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
+
+
+def _arrays(rows: Sequence[object], names: Sequence[str]) -> dict[str, list[Any]]:
+    return {name: [getattr(row, name) for row in rows] for name in names}

@@ -1,0 +1,85 @@
+"""Bringing a database into the state that the service needs: our schema migrated, or everything made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, text
+
+from consumer.db.database import Database
+from consumer.db.init import create_shared_tables
+from consumer.db.own_tables import SCHEMA
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+# Two processes that migrate at once must take turns; the lock ends with the transaction, also behind PgBouncer.
+_MIGRATION_LOCK: Final = 0x666F7265
+
+
+async def initialise(url: str) -> None:
+    """Create the backend's tables and ours in an empty database (demo, tests, docker-compose).
+
+    Raises:
+        consumer.db.init.NotEmptyError: The database holds any of the shared tables or types already.
+    """
+    async with Database.open(url) as database, database.engine.begin() as connection:
+        await create_shared_tables(connection)
+        await migrate_connection(connection)
+
+
+async def migrate(url: str) -> tuple[str | None, str]:
+    """Bring our own schema to the newest revision.
+
+    Returns:
+        The revision before (None where there was none) and after.
+    """
+    async with Database.open(url) as database, database.engine.begin() as connection:
+        return await migrate_connection(connection)
+
+
+async def migrate_connection(connection: AsyncConnection) -> tuple[str | None, str]:
+    """The same within the caller's transaction."""
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+    await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+    before = await current_revision(connection)
+    await connection.run_sync(_upgrade)
+    return before, newest_revision()
+
+
+async def current_revision(connection: AsyncConnection) -> str | None:
+    """The revision that the database's own schema stands at, None before the first migration."""
+    table = await connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.alembic_version"})
+    if table is None:
+        return None
+    revision = await connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.alembic_version"))  # noqa: S608 - a constant
+    return None if revision is None else str(revision)
+
+
+def newest_revision() -> str:
+    """The revision that this version of the service was written for."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - 0.3 s that only migrations pay
+
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise LookupError("the migrations directory holds no revision: the installation is broken")
+    return head
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - 0.3 s that only migrations pay
+
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415 - 0.3 s that only migrations pay
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config

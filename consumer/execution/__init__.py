@@ -1,0 +1,1 @@
+"""Running executions: claim (worker), decide the outcome (runner), do the ten steps (job)."""

@@ -1,0 +1,108 @@
+"""Steps 7 to 10 in one transaction: sums over the chunks, a last check of what was written, the terminal state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from consumer.errors import PermanentError
+from consumer.forecasting.champion import beats, trained_models
+from consumer.forecasting.summary import merge
+from consumer.steps import Step
+from schemas.enums import ErrorCode, StatusExecucao
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from consumer.execution.run import Plan, Run
+    from consumer.model import Execution
+    from consumer.ports import FencedWork
+
+NOT_MEASURED = "a predict measures nothing: its weeks have not happened yet; run a backtest"
+NO_REVENUE = "only a predict writes revenue; this command measures volume"
+NO_RESULTS = "only a predict writes forecast_resultado"
+
+
+async def close(run: Run, plan: Plan) -> None:
+    """End the execution with its summary.
+
+    Raises:
+        PermanentError: No product could be forecast, or the table does not hold what the chunks wrote.
+    """
+    async with run.queue.fenced(run.claim.lease) as work:
+        now = run.clock.now()
+        summaries = await work.summaries()
+        resumo = merge(summaries, plan.missing)
+        resumo |= {"as_of": plan.as_of.isoformat(), "horizon_weeks": plan.horizon, "seed": plan.seed}
+        _refuse_empty(resumo)
+        rows = sum(summary["rows"] for summary in summaries)
+        if run.task == "predict":
+            _log_predict(work.execution, resumo, now)
+            await _check_rows(work, rows, now)
+        else:
+            unstorable = sum(summary["unstorable_metrics"] for summary in summaries)
+            _log_measured(work.execution, resumo, unstorable, now)
+        resumo["rows"] = rows
+        await _finalize(run, plan, work, resumo, now)
+
+
+def _refuse_empty(resumo: dict[str, Any]) -> None:
+    failed = resumo["failed"]
+    if failed["count"] == resumo["products"]:
+        first = failed["products"][0]
+        message = f"none of the {failed['count']} products could be forecast; {first['product_id']}: {first['message']}"
+        raise PermanentError(ErrorCode.NO_DATA, message)
+
+
+def _log_predict(execution: Execution, resumo: dict[str, Any], now: datetime) -> None:
+    done = resumo["products"] - resumo["failed"]["count"]
+    details = {"without_price": resumo["without_price"], "computed": "with each chunk of the model steps"}
+    execution.complete_step(Step.CALCULATE_REVENUE, now, records=done - resumo["without_price"], details=details)
+    execution.skip_step(Step.CALCULATE_METRICS, now, NOT_MEASURED)
+
+
+async def _check_rows(work: FencedWork, rows: int, now: datetime) -> None:
+    """Each forecast exactly once: planning would read a doubled row as doubled demand."""
+    found = await work.count_results()
+    if found != rows:
+        message = f"forecast_resultado holds {found} rows of this execution, its chunks wrote {rows}"
+        raise PermanentError(ErrorCode.INTERNAL, message)
+    work.execution.complete_step(Step.SAVE_RESULTS, now, records=rows, details={"checked": "rows counted in the table"})
+
+
+def _log_measured(execution: Execution, resumo: dict[str, Any], unstorable: int, now: datetime) -> None:
+    execution.skip_step(Step.CALCULATE_REVENUE, now, NO_REVENUE)
+    details: dict[str, Any] = {"overall": resumo.get("metrics", {}).get("overall")}
+    if unstorable:
+        details["stored_as_null"] = unstorable
+    measured = resumo["products"] - resumo["failed"]["count"]
+    execution.complete_step(Step.CALCULATE_METRICS, now, records=measured, details=details)
+    execution.skip_step(Step.SAVE_RESULTS, now, NO_RESULTS)
+
+
+async def _finalize(run: Run, plan: Plan, work: FencedWork, resumo: dict[str, Any], now: datetime) -> None:
+    work.execution.start_step(Step.FINALIZE, now)
+    if run.task == "train":
+        resumo["models_trained"] = await _store_models(run, plan, work, resumo)
+    work.execution.complete_step(Step.FINALIZE, run.clock.now(), records=resumo["products"])
+    failed = resumo["failed"]["count"]
+    status = StatusExecucao.PARCIAL if failed else StatusExecucao.CONCLUIDO
+    work.execution.finish(status, run.clock.now(), resumo=resumo)
+
+
+async def _store_models(run: Run, plan: Plan, work: FencedWork, resumo: dict[str, Any]) -> list[dict[str, Any]]:
+    """A version of each family that was trained; the better of challenger and champion is used from now on."""
+    stored: list[dict[str, Any]] = []
+    for model in trained_models(resumo, seed=plan.seed, holdout_weeks=plan.horizon):
+        before = await work.champion_error(model.tipo_modelo)
+        promoted = beats(model.error, before, run.options.champion_margin)
+        version = await work.add_model(model, champion=promoted)
+        stored.append(
+            {
+                "tipo_modelo": model.tipo_modelo,
+                "versao": version,
+                "wape": model.error,
+                "champion_wape_before": before,
+                "promoted": promoted,
+            }
+        )
+    return stored

@@ -1,0 +1,45 @@
+"""The ten steps of train, predict and backtest, in their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consumer.execution.chunks import compute_chunks
+from consumer.execution.closing import close
+from consumer.execution.prepare import prepare
+from consumer.execution.run import JobOptions, Plan, Run
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from consumer.clock import Clock
+    from consumer.ports import Claim, CommandQueue, Compute, SalesReader
+
+
+class ForecastJob:
+    """Prepare (steps 1-2), compute chunk by chunk (3-6), close (7-10); resumes where an earlier attempt ended."""
+
+    def __init__(
+        self, queue: CommandQueue, sales: SalesReader, compute: Compute, clock: Clock, options: JobOptions
+    ) -> None:
+        self._queue = queue
+        self._sales = sales
+        self._compute = compute
+        self._clock = clock
+        self._options = options
+
+    async def run(self, claim: Claim, draining: asyncio.Event) -> None:
+        """Do what is left to do.
+
+        Raises:
+            PermanentError: No attempt can succeed.
+            TransientError: Another attempt may.
+            LeaseLostError: Another process has the execution.
+            DrainingError: The process shuts down; the checkpoint is good.
+        """
+        run = Run(claim, self._queue, self._sales, self._compute, self._clock, self._options, draining)
+        async with run.queue.fenced(claim.lease) as work:
+            work.execution.begin(run.clock.now())
+        plan = Plan.from_json(claim.plan) if claim.plan is not None else await prepare(run)
+        await compute_chunks(run, plan)
+        await close(run, plan)

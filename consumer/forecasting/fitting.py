@@ -1,0 +1,93 @@
+"""One product through its models, in order, until one gives a forecast that can be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from consumer.forecasting.history import ENDED
+from consumer.forecasting.models import LOCAL_MODELS
+from consumer.forecasting.types import Variant
+
+if TYPE_CHECKING:
+    from consumer.forecasting.history import History
+    from consumer.forecasting.types import FloatArray
+
+BLOW_UP_RATIO: Final = 10.0
+LIMIT: Final = 1e10  # numeric(14,4) holds less
+DECIMALS: Final = 4
+
+_NOT_FINITE: Final = "not finite"
+_BLOWN_UP: Final = f"more than {BLOW_UP_RATIO:g} times the largest week"
+_TOO_LARGE: Final = "too large to store"
+
+
+class AllModelsFailedError(Exception):
+    """No model of a product's plan gave a forecast; the message says what each did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A forecast that was taken.
+
+    Attributes:
+        quantiles: ``(horizon, 5)`` units, tidy, rounded as the database keeps them.
+        fallback: Why a later model than the first was taken; None if the first was.
+    """
+
+    variant: Variant
+    quantiles: FloatArray
+    fallback: str | None = None
+
+
+def fit_first(models: tuple[Variant, ...], history: History, horizon: int, seed: int) -> Fit:
+    """Forecast with the first model that works.
+
+    A product without demand for half a year goes to TSB first, whatever was planned: of all models it is the
+    one made for demand that may have ended.
+
+    Args:
+        models: Planned models, first choice first.
+        history: What the models see, at least one week.
+        horizon: Weeks ahead.
+        seed: Of this product.
+
+    Raises:
+        AllModelsFailedError: Every model raised, or gave numbers that are not finite, absurd or too large.
+    """
+    problems: list[str] = []
+    if ENDED in history.notes and models[0] is not Variant.TSB:
+        problems.append("demand has ended")
+        models = (Variant.TSB, *models)
+    for variant in models:
+        quantiles, problem = _try(variant, history.volume, horizon, seed)
+        if problem is None:
+            return Fit(variant, quantiles, "; ".join(problems) or None)
+        problems.append(f"{variant} failed ({problem})")
+    raise AllModelsFailedError("; ".join(problems))
+
+
+def product_seed(seed: int, product_id: str) -> int:
+    """Derive a product's own seed, the same in every process and whatever else is computed beside it."""
+    return int.from_bytes(blake2b(f"{seed}:{product_id}".encode(), digest_size=8).digest())
+
+
+def _try(variant: Variant, history: FloatArray, horizon: int, seed: int) -> tuple[FloatArray, str | None]:
+    nothing = np.empty((horizon, 0))
+    try:
+        quantiles = LOCAL_MODELS[variant].fit_predict(history, horizon, seed)
+    except Exception as error:  # noqa: BLE001 - a library may raise anything; the next model is the answer
+        return nothing, type(error).__name__
+    return np.round(quantiles, DECIMALS), _implausible(quantiles, history)
+
+
+def _implausible(quantiles: FloatArray, history: FloatArray) -> str | None:
+    if not np.isfinite(quantiles).all():
+        return _NOT_FINITE
+    largest = float(quantiles.max())
+    if largest > BLOW_UP_RATIO * float(history.max()):
+        return _BLOWN_UP
+    return _TOO_LARGE if largest >= LIMIT - 1 else None

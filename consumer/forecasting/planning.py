@@ -1,0 +1,160 @@
+"""What an execution will compute, decided before any model runs: models per product, products per chunk."""
+
+from __future__ import annotations
+
+from itertools import count, groupby
+from typing import TYPE_CHECKING, Any, Final
+
+from consumer.forecasting.classification import UNKNOWN_SHAPE, DemandShape, abc_classes
+from consumer.forecasting.selection import AVAILABLE, Selection, select
+from consumer.forecasting.types import PlannedChunk, PlannedProduct, Variant
+from schemas.enums import ClasseABC, ClasseXYZ, ModeloForecast, PadraoDemanda
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
+
+    from consumer.forecasting.types import ProductOverview, ProductProfile
+
+NO_SALES: Final = "no sales"
+_TFT_STEP, _ETS_STEP, _CROSTON_STEP, _LGBM_STEP = 3, 4, 5, 6
+_STEPS: Final[Mapping[ModeloForecast, int]] = {
+    ModeloForecast.TFT: _TFT_STEP,
+    ModeloForecast.ETS: _ETS_STEP,
+    ModeloForecast.CROSTON: _CROSTON_STEP,
+    ModeloForecast.LGBM: _LGBM_STEP,
+    ModeloForecast.ENSEMBLE: _LGBM_STEP,
+}
+
+
+def unclassified(profiles: Iterable[ProductProfile]) -> tuple[str, ...]:
+    """Ids of products whose regularity must be computed (``demand_shapes``) before they can be planned."""
+    return tuple(
+        profile.product_id
+        for profile in profiles
+        if profile.classe_xyz is None or profile.padrao_demanda is None
+    )
+
+
+def plan_products(
+    profiles: Sequence[ProductProfile],
+    overviews: Mapping[str, ProductOverview],
+    shapes: Mapping[str, DemandShape],
+    *,
+    as_of: date,
+    modelo: ModeloForecast | None = None,
+    available: frozenset[Variant] = AVAILABLE,
+) -> tuple[PlannedProduct, ...]:
+    """Choose classes and models of every product of an execution, in the order of ``profiles``.
+
+    Args:
+        profiles: The products asked for.
+        overviews: By product id, of every product with sales, also those not asked for: revenue classes that
+            are computed here are shares of them all. For train and backtest of the sales before the holdout.
+        shapes: By product id, of the ``unclassified`` products; likewise without the holdout.
+        as_of: Newest week that any product has. The age of a product counts to here also for train and
+            backtest: they measure the models that a predict would use, and age tells nothing of the demand
+                held out.
+        modelo: The command's override.
+        available: Variants that this installation can run.
+    """
+    stored = all(profile.classe_abc is not None for profile in profiles)
+    computed = {} if stored else abc_classes({key: item.revenue_52_weeks for key, item in overviews.items()})
+    planned: list[PlannedProduct] = []
+    for profile in profiles:
+        product_id, overview = profile.product_id, overviews.get(profile.product_id)
+        abc, xyz, pattern = _classified(profile, shapes.get(product_id, UNKNOWN_SHAPE), computed)
+        choice = Selection((), NO_SALES)
+        if overview is not None:
+            weeks = (as_of - overview.first_sale).days // 7 + 1
+            suggested = profile.modelo_sugerido
+            choice = select(pattern, abc, weeks, suggested=suggested, modelo=modelo, available=available)
+        planned.append(
+            PlannedProduct(
+                product_id,
+                abc,
+                xyz,
+                pattern,
+                choice.models,
+                choice.reason,
+                profile.preco_venda,
+                choice.fallback,
+            )
+        )
+    return tuple(planned)
+
+
+def plan_chunks(products: Sequence[PlannedProduct], chunk_size: int) -> tuple[PlannedChunk, ...]:
+    """Cut products into chunks of one step each, numbered from 0; the order of ``products`` does not matter.
+
+    Args:
+        products: Of the whole execution, ids unique.
+        chunk_size: Most products of one chunk.
+
+    Raises:
+        ValueError: ``chunk_size`` is below 1.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size}, it must be at least 1")
+    ordered = sorted(products, key=lambda product: (step_order(product), product.product_id))
+    numbers = count()
+    chunks: list[PlannedChunk] = []
+    for step, group in groupby(ordered, key=step_order):
+        members = tuple(group)
+        chunks += [
+            PlannedChunk(next(numbers), step, members[start : start + chunk_size])
+            for start in range(0, len(members), chunk_size)
+        ]
+    return tuple(chunks)
+
+
+def step_order(product: PlannedProduct) -> int:
+    """Order (3..6) of the step that computes a product: that of its first model."""
+    return _STEPS[product.models[0].modelo] if product.models else _ETS_STEP
+
+
+def products_to_json(products: Iterable[PlannedProduct]) -> list[list[Any]]:
+    """Write planned products as compact JSON arrays, read back by ``products_from_json``."""
+    return [
+        [
+            product.product_id,
+            product.classe_abc + product.classe_xyz,
+            product.padrao_demanda,
+            list(product.models),
+            product.reason,
+            product.preco_venda,
+            product.fallback,
+        ]
+        for product in products
+    ]
+
+
+def products_from_json(values: Iterable[Sequence[Any]]) -> tuple[PlannedProduct, ...]:
+    """Read what ``products_to_json`` wrote.
+
+    Raises:
+        ValueError: A class, pattern or model is unknown, or an array has another length.
+    """
+    return tuple(_from_json(value) for value in values)
+
+
+def _from_json(value: Sequence[Any]) -> PlannedProduct:
+    product_id, classes, pattern, models, reason, preco_venda, fallback = value
+    return PlannedProduct(
+        product_id,
+        ClasseABC(classes[0]),
+        ClasseXYZ(classes[1]),
+        PadraoDemanda(pattern),
+        tuple(Variant(model) for model in models),
+        reason,
+        preco_venda,
+        fallback,
+    )
+
+
+def _classified(
+    profile: ProductProfile, shape: DemandShape, computed: Mapping[str, ClasseABC]
+) -> tuple[ClasseABC, ClasseXYZ, PadraoDemanda]:
+    """Stored classes where there are any, else the computed ones."""
+    abc = profile.classe_abc or computed.get(profile.product_id, ClasseABC.C)
+    return abc, profile.classe_xyz or shape.classe_xyz, profile.padrao_demanda or shape.padrao_demanda

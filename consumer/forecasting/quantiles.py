@@ -1,0 +1,84 @@
+"""From a point forecast and a model's own past errors to five quantiles, never negative, never crossing.
+
+The models here forecast one level for all weeks ahead. What such a model would have forecast ``k`` weeks
+before week ``t`` is the level it had then, so one fit gives all its past errors, one to ``horizon`` weeks
+ahead, without a refit (cf. Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 3rd ed., 5.5,
+bootstrapped residuals; here the residuals are pooled over the horizons, since a horizon of its own has too
+few of them in a year).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from consumer.forecasting.types import QUANTILES
+
+if TYPE_CHECKING:
+    from consumer.forecasting.types import FloatArray, IntArray
+
+SHORT_WEEKS: Final = 8
+BURN_IN_WEEKS: Final = 4
+ORIGINS: Final = 104
+
+# Errors inside the sample are smaller than those to come. Chosen on histories of 39 weeks of 1,480 products
+# of a supermarket so that p10-p90 covers about 80 % of 13 weeks held out.
+WIDENING: Final = 1.15
+# Half of the median error moves the middle: all of it follows the level's last swing, none of it misses the
+# skew.
+MEDIAN_WEIGHT: Final = 0.5
+
+# Deviation of the 13 weeks that follow from the last level, as a multiple of the mean so far, in the first 2
+# to 7 weeks of 2,056 new products of the same supermarket.
+_NEW_PRODUCT: Final = (-1.5, -0.6, 0.0, 1.0, 3.0)
+_MEDIAN: Final = 2
+
+
+def level_quantiles(history: FloatArray, levels: FloatArray, forecast: FloatArray) -> FloatArray:
+    """Quantiles around a level forecast, from the errors that the same model made in the past.
+
+    Args:
+        history: ``(weeks,)`` units.
+        levels: ``(weeks,)`` units; for each week the level that the model had before it. The first may be
+            NaN.
+        forecast: ``(horizon,)`` units.
+
+    Returns:
+        ``(horizon, 5)`` units, tidy.
+    """
+    if history.size < SHORT_WEEKS:
+        deviations = np.array(_NEW_PRODUCT) * history.mean()
+    else:
+        target, origin = _pairs(history.size, forecast.size)
+        errors = _five_quantiles(history[target] - levels[origin])
+        middle = errors[_MEDIAN]
+        deviations = MEDIAN_WEIGHT * middle + WIDENING * (errors - middle)
+    return tidy(forecast[:, None] + deviations)
+
+
+def tidy(quantiles: FloatArray) -> FloatArray:
+    """Make quantiles non-negative and non-crossing along their last axis; what is not finite stays so."""
+    ordered: FloatArray = np.maximum.accumulate(np.maximum(quantiles, 0.0), axis=-1)
+    return ordered
+
+
+@lru_cache(maxsize=128)
+def _pairs(weeks: int, horizon: int) -> tuple[IntArray, IntArray]:
+    """Every (week, week whose level forecasts it) of the newest origins, as two index arrays."""
+    first = max(BURN_IN_WEEKS, weeks - ORIGINS)
+    origin, ahead = np.meshgrid(np.arange(first, weeks), np.arange(horizon), indexing="ij")
+    target = origin + ahead
+    inside = target < weeks
+    return target[inside], origin[inside]
+
+
+def _five_quantiles(errors: FloatArray) -> FloatArray:
+    """Linear interpolation between order statistics, as ``numpy.quantile``, at a fraction of its overhead."""
+    ordered = np.sort(errors)
+    position = np.array(QUANTILES) * (ordered.size - 1)
+    below = position.astype(np.int64)
+    above = np.minimum(below + 1, ordered.size - 1)
+    result: FloatArray = ordered[below] + (position - below) * (ordered[above] - ordered[below])
+    return result

@@ -1,0 +1,51 @@
+"""Expected price of a product, and with it revenue from volume."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from consumer.forecasting.fitting import DECIMALS, LIMIT
+
+if TYPE_CHECKING:
+    from consumer.forecasting.history import History
+    from consumer.forecasting.types import FloatArray
+
+PRICE_WEEKS: Final = 13
+
+
+class RevenueTooLargeError(Exception):
+    """Volume times price is more than the database can hold."""
+
+
+def expected_price(history: History, list_price: float | None) -> float | None:
+    """Choose the price of the weeks to come, in money per unit.
+
+    The list price; else revenue by volume of the last 13 weeks; else that of the last week with sales; else
+    None. Weeks without positive volume and revenue (returns, samples given away) say nothing about a price.
+    """
+    if list_price is not None and isfinite(list_price) and list_price > 0:
+        return list_price
+    priced = (history.volume > 0) & (history.revenue > 0)
+    recent = np.flatnonzero(priced[-PRICE_WEEKS:]) + max(priced.size - PRICE_WEEKS, 0)
+    weeks = recent if recent.size else np.flatnonzero(priced)[-1:]
+    if not weeks.size:
+        return None
+    return float(history.revenue[weeks].sum() / history.volume[weeks].sum())
+
+
+def revenue_quantiles(volume: FloatArray, price: float | None) -> FloatArray | None:
+    """Multiply volume quantiles ``(horizon, 5)`` by a price; None without one.
+
+    Raises:
+        RevenueTooLargeError: A value does not fit the database.
+    """
+    if price is None:
+        return None
+    revenue: FloatArray = np.round(volume * price, DECIMALS)
+    largest = float(revenue.max())
+    if not largest < LIMIT - 1:
+        raise RevenueTooLargeError(f"revenue of {largest:g} at the price {price:g} is too large to store")
+    return revenue

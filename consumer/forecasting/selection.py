@@ -1,0 +1,118 @@
+"""Which models are tried on a product, in order: the table of ``docs/forecasting.md`` and its overrides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from consumer.forecasting.types import Variant
+from schemas.enums import ClasseABC, ModeloForecast, PadraoDemanda
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MINIMUM_WEEKS: Final = 40
+AVAILABLE: Final = frozenset(Variant) - {Variant.TFT, Variant.LGBM, Variant.ENSEMBLE}
+
+_SHORT: Final = (Variant.SIMPLE_ETS, Variant.NAIVE)
+_LONG: Final = (Variant.AUTO_ETS, Variant.NAIVE)
+_TABLE: Final[Mapping[tuple[PadraoDemanda, ClasseABC], tuple[Variant, ...]]] = {
+    (PadraoDemanda.REGULAR, ClasseABC.A): (Variant.TFT, Variant.LGBM),
+    (PadraoDemanda.REGULAR, ClasseABC.B): (Variant.TFT, Variant.LGBM),
+    (PadraoDemanda.REGULAR, ClasseABC.C): _LONG,
+    (PadraoDemanda.ERRATICO, ClasseABC.A): (Variant.TFT, Variant.AUTO_ETS),
+    (PadraoDemanda.ERRATICO, ClasseABC.B): (Variant.TFT, Variant.AUTO_ETS),
+    (PadraoDemanda.ERRATICO, ClasseABC.C): _LONG,
+    **{(PadraoDemanda.INTERMITENTE, abc): (Variant.TSB, Variant.CROSTON, Variant.SBA) for abc in ClasseABC},
+    **{(PadraoDemanda.LUMPY, abc): (Variant.TSB, Variant.BOOTSTRAP) for abc in ClasseABC},
+}
+_FAMILIES: Final[Mapping[ModeloForecast, tuple[Variant, ...]]] = {
+    ModeloForecast.TFT: (Variant.TFT, Variant.LGBM),
+    ModeloForecast.LGBM: (Variant.LGBM,),
+    ModeloForecast.ENSEMBLE: (Variant.ENSEMBLE, Variant.LGBM),
+    ModeloForecast.CROSTON: (Variant.CROSTON, Variant.SBA),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Models to try in order, what chose them, and why the first choice is not the first (None if it is)."""
+
+    models: tuple[Variant, ...]
+    reason: str
+    fallback: str | None = None
+
+
+def select(
+    pattern: PadraoDemanda,
+    abc: ClasseABC,
+    weeks: int,
+    *,
+    suggested: str | None = None,
+    modelo: ModeloForecast | None = None,
+    available: frozenset[Variant] = AVAILABLE,
+) -> Selection:
+    """Choose a product's models.
+
+    The command's model stands above the product's suggestion, that above the rule for short histories, and
+    that above the table. What an override names is tried first, then what would have been chosen without it.
+
+    Args:
+        pattern: Demand pattern of the product.
+        abc: Revenue class of the product.
+        weeks: Age of the product in weeks, from the first sale on.
+        suggested: ``modelo_forecast_sugerido`` of the product: a family or a variant, in any case.
+        modelo: The command's ``modelo``.
+        available: Variants that this installation can run.
+    """
+    short = weeks < MINIMUM_WEEKS
+    wanted, reason = (_SHORT, f"fewer than {MINIMUM_WEEKS} weeks") if short else _row(pattern, abc)
+    unknown = None
+    if modelo is not None:
+        wanted, reason = (*_family(modelo, short=short), *wanted), f"command asks for {modelo}"
+    elif suggested:
+        named = _variants_named(suggested, short=short)
+        if named:
+            wanted, reason = (*named, *wanted), f"product suggests {suggested.strip().upper()}"
+        else:
+            unknown = f"suggested model {suggested.strip()[:50]!r} is unknown"
+    return _available(wanted, reason, unknown, available, _SHORT if short else _LONG)
+
+
+def _row(pattern: PadraoDemanda, abc: ClasseABC) -> tuple[tuple[Variant, ...], str]:
+    return _TABLE[pattern, abc], f"{pattern}, class {abc}"
+
+
+def _family(modelo: ModeloForecast, *, short: bool) -> tuple[Variant, ...]:
+    if modelo is ModeloForecast.ETS:
+        return _SHORT if short else _LONG
+    return _FAMILIES[modelo]
+
+
+def _variants_named(name: str, *, short: bool) -> tuple[Variant, ...]:
+    """Read a free-text suggestion: a family, a variant, or several with a slash between (``Croston/TSB``)."""
+    found: list[Variant] = []
+    for part in name.upper().replace(" ", "_").strip("_").split("/"):
+        # A name that is both, as CROSTON, means the family, whose first model is the variant of that name.
+        if part in ModeloForecast.__members__:
+            found += _family(ModeloForecast(part), short=short)
+        elif part in Variant.__members__:
+            found.append(Variant(part))
+        else:
+            return ()
+    return tuple(found)
+
+
+def _available(
+    wanted: tuple[Variant, ...],
+    reason: str,
+    unknown: str | None,
+    available: frozenset[Variant],
+    substitute: tuple[Variant, ...],
+) -> Selection:
+    usable = [variant for variant in wanted if variant in available] or list(substitute)
+    models = tuple(dict.fromkeys(usable))
+    skipped = wanted[: wanted.index(models[0])] if models[0] in wanted else wanted
+    missing = ", ".join(dict.fromkeys(skipped))
+    notes = [note for note in (unknown, f"{missing} not available" if missing else None) if note]
+    return Selection(models, reason, "; ".join(notes) or None)

@@ -1,0 +1,128 @@
+"""Intake: records in, one transaction a batch, then exactly those offsets.
+
+Each record ends as an execution, a duplicate, a cancellation, or a rejection with a dead letter; none fails its
+neighbours. Verdicts (``consumer.verdict``) follow from facts that were read in the same transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from consumer.received import Received, Refused, receive
+from consumer.verdict import Facts, judge, judge_cancels
+from schemas.commands import CancelExecution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from consumer.model import ExecutionId
+    from schemas.enums import TopicKind
+    from schemas.records import RawRecord
+
+BREATH: Final = 50  # records decoded before the event loop gets its turn
+
+
+class InboxTransaction(Protocol):
+    """One transaction of the inbox."""
+
+    async def facts(self, received: Sequence[Received]) -> Facts:
+        """What is already known of these identities, executions and users; the executions named are locked."""
+        ...
+
+    async def accept(self, received: Sequence[Received]) -> list[Received]:
+        """Insert commands, their executions and PENDENTE events; returns those that somebody else inserted first."""
+        ...
+
+    async def cancel(self, received: Sequence[Received]) -> None:
+        """Carry out cancellations: queued executions end now, running ones are told, unattached ones end."""
+        ...
+
+    async def refuse(self, refused: Sequence[Refused]) -> int:
+        """Dead letter and rejection, once a record; executions that waited for one end in ERRO. How many were new."""
+        ...
+
+
+class Inbox(Protocol):
+    """Where commands become durable."""
+
+    def transaction(self) -> AbstractAsyncContextManager[InboxTransaction]:
+        """Everything or nothing; TransientError when the database is away."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeReport:
+    """What became of a batch."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    cancels: int = 0
+    refused: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """The same by name, for metrics and logs."""
+        return asdict(self)
+
+
+class Intake:
+    """Persists batches; holds no state between them."""
+
+    def __init__(self, inbox: Inbox, kinds: Mapping[str, TopicKind], new_id: Callable[[], ExecutionId]) -> None:
+        self._inbox = inbox
+        self._kinds = kinds
+        self._new_id = new_id
+
+    async def take(self, records: Sequence[RawRecord]) -> IntakeReport:
+        """Persist a batch once, however often it is delivered.
+
+        Raises:
+            TransientError: Nothing, or everything, was persisted; take the same batch again.
+        """
+        received, refused = await self._decode(records)
+        commands = [item for item in received if not isinstance(item.command, CancelExecution)]
+        cancels = [item for item in received if isinstance(item.command, CancelExecution)]
+        async with self._inbox.transaction() as inbox:
+            accepted, duplicates = await self._accept(inbox, commands, refused)
+            cancelled, repeated = await self._cancel(inbox, cancels, refused)
+            new_refusals = await inbox.refuse(refused)
+        return IntakeReport(accepted, duplicates + repeated, cancelled, new_refusals)
+
+    async def _decode(self, records: Iterable[RawRecord]) -> tuple[list[Received], list[Refused]]:
+        received: list[Received] = []
+        refused: list[Refused] = []
+        for position, raw in enumerate(records, start=1):
+            item = receive(raw, self._kinds[raw.topic], self._new_id)
+            if isinstance(item, Received):
+                received.append(item)
+            else:
+                refused.append(item)
+            if position % BREATH == 0:
+                await asyncio.sleep(0)
+        return received, refused
+
+    async def _accept(
+        self, inbox: InboxTransaction, commands: list[Received], refused: list[Refused]
+    ) -> tuple[int, int]:
+        """Until nobody gets in between: what another process inserted meanwhile is judged anew."""
+        accepted = duplicates = 0
+        pending = commands
+        while pending:
+            verdict = judge(pending, await inbox.facts(pending))
+            refused.extend(verdict.refused)
+            duplicates += len(verdict.duplicates)
+            pending = await inbox.accept(verdict.accepted) if verdict.accepted else []
+            accepted += len(verdict.accepted) - len(pending)
+        return accepted, duplicates
+
+    async def _cancel(
+        self, inbox: InboxTransaction, cancels: list[Received], refused: list[Refused]
+    ) -> tuple[int, int]:
+        if not cancels:
+            return 0, 0
+        verdict = judge_cancels(cancels, await inbox.facts(cancels))
+        refused.extend(verdict.refused)
+        await inbox.cancel(verdict.accepted)
+        return len(verdict.accepted), len(verdict.duplicates)

@@ -1,0 +1,1 @@
+"""Kafka by aiokafka: the only package that knows the client."""

@@ -1,0 +1,173 @@
+"""Publishing messages: an idempotent producer, replaced by a new one whenever its state is in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from consumer.errors import PublishError, RecordRefusedError
+from consumer.kafka.connection import connection_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from structlog.typing import FilteringBoundLogger
+
+    from consumer.outbound import OutboxMessage
+    from consumer.settings import Settings
+
+STOP_SECONDS: Final = 2.0
+REPLY_METADATA_SECONDS: Final = 3.0  # a NestJS client may name a reply topic that does not exist
+MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024  # a dead letter is as large as the record was; the broker has the last word
+_FINAL: Final = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeError, InvalidTopicError)
+_FINAL_ON_REPLIES: Final = (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, AssertionError)
+
+Outcome = Exception | None
+
+
+class KafkaPublisher:
+    """``consumer.ports.Publisher``. Use ``async with``."""
+
+    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+        self._settings = settings
+        self._log = log
+        self._producer: Any = None
+        self._own_topics = {settings.topic_status, settings.topic_step_log, settings.topic_dlq}
+        self._own_topics |= set(settings.command_topics.values())
+
+    async def __aenter__(self) -> Self:
+        await self._connected()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._discard()
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> list[Outcome]:
+        """Send each topic's messages in order, the topics side by side, and wait for every acknowledgement.
+
+        Nothing waits longer than the publish timeout: aiokafka's idempotent producer would wait for ever.
+        """
+        outcomes: list[Outcome] = [None] * len(messages)
+        by_topic: defaultdict[str, list[int]] = defaultdict(list)
+        for position, message in enumerate(messages):
+            by_topic[message.topic].append(position)
+        try:
+            producer = await self._connected()
+        except PublishError as error:
+            return [error] * len(messages)
+        await asyncio.gather(
+            *(self._send_topic(producer, topic, rows, messages, outcomes) for topic, rows in by_topic.items())
+        )
+        if any(isinstance(outcome, PublishError) for outcome in outcomes):
+            await self._discard()
+        return outcomes
+
+    async def _send_topic(
+        self,
+        producer: Any,
+        topic: str,
+        positions: Sequence[int],
+        messages: Sequence[OutboxMessage],
+        outcomes: list[Outcome],
+    ) -> None:
+        own = topic in self._own_topics
+        for position in positions:  # whatever happens next, nothing unacknowledged counts as sent
+            outcomes[position] = PublishError(f"not acknowledged by the broker in time on {topic}")
+        sent: list[tuple[int, asyncio.Future[object]]] = []
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_seconds):
+                if not own:
+                    await self._know_topic(producer, topic)
+                for position in positions:
+                    try:
+                        sent.append((position, await _send(producer, messages[position])))
+                    except (KafkaError, AssertionError) as error:
+                        outcomes[position] = _outcome(error, own=own)
+                for position, future in sent:
+                    outcomes[position] = await _acknowledged(future, own=own)
+        except TimeoutError:
+            return
+        except RecordRefusedError as error:
+            for position in positions:
+                outcomes[position] = error
+
+    async def _know_topic(self, producer: Any, topic: str) -> None:
+        try:
+            async with asyncio.timeout(REPLY_METADATA_SECONDS):
+                await producer.partitions_for(topic)
+        except (KafkaError, TimeoutError) as error:
+            raise RecordRefusedError(f"reply topic {topic!r} is not there: {type(error).__name__}") from error
+
+    async def _connected(self) -> Any:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **connection_arguments(self._settings),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=256 * 1024,
+                max_request_size=MAX_REQUEST_BYTES,
+                request_timeout_ms=int(self._settings.publish_timeout_seconds * 1000),
+            )
+            try:
+                async with asyncio.timeout(self._settings.publish_timeout_seconds):
+                    await producer.start()
+            except (KafkaError, TimeoutError) as error:
+                await _stop(producer, self._log)
+                raise PublishError(
+                    f"no broker at {self._settings.bootstrap_servers}: {type(error).__name__}"
+                ) from error
+            self._producer = producer
+        return self._producer
+
+    async def _discard(self) -> None:
+        """Throw the producer away; the next publish makes a new one, and readers drop what arrives twice."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer, self._log)
+
+
+async def _send(producer: Any, message: OutboxMessage) -> asyncio.Future[object]:
+    future: asyncio.Future[object] = await producer.send(
+        message.topic,
+        value=message.value,
+        key=message.key,
+        partition=message.partition,
+        headers=list(message.headers),
+    )
+    return future
+
+
+async def _acknowledged(future: asyncio.Future[object], *, own: bool) -> Outcome:
+    try:
+        await asyncio.shield(future)
+    except KafkaError as error:
+        return _outcome(error, own=own)
+    return None
+
+
+def _outcome(error: Exception, *, own: bool) -> Outcome:
+    reason = f"{type(error).__name__}: {error}"
+    if isinstance(error, _FINAL) or (not own and isinstance(error, _FINAL_ON_REPLIES)):
+        return RecordRefusedError(reason)
+    return PublishError(reason)
+
+
+async def _stop(producer: Any, log: FilteringBoundLogger) -> None:
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+    except (KafkaError, TimeoutError) as error:
+        log.warning("producer_stop_failed", error=type(error).__name__)

@@ -1,0 +1,119 @@
+"""Reading commands: batches by ``getmany``, offsets committed by name and only by our own hand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from consumer.errors import OffsetsLostError, TransientError
+from consumer.kafka.connection import connection_arguments
+from consumer.ports import Batch
+from schemas.records import RawRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from consumer.settings import Settings
+
+COMMIT_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 5.0
+
+
+class KafkaReader:
+    """``consumer.ports.RecordReader`` over one member of the group. Use ``async with``."""
+
+    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+        self._settings = settings
+        self._log = log
+        self._consumer: Any = None
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        self._consumer = AIOKafkaConsumer(
+            **connection_arguments(settings),
+            group_id=settings.group_id,
+            enable_auto_commit=False,  # the timer would commit what is not persisted yet
+            auto_offset_reset="earliest",  # a new group starts with the whole log: duplicates are dropped by identity
+            max_poll_records=settings.intake_batch,
+            max_poll_interval_ms=int(settings.max_poll_interval_seconds * 1000),
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 10),
+        )
+        self._consumer.subscribe(topics=list(settings.command_topics.values()), listener=_LoggingListener(self._log))
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def poll(self) -> Batch:
+        """Wait for records, at most the poll interval of the settings.
+
+        Raises:
+            TransientError: The cluster is away.
+        """
+        try:
+            fetched = await self._consumer.getmany(timeout_ms=int(self._settings.intake_poll_seconds * 1000))
+        except KafkaError as error:
+            raise TransientError(f"{type(error).__name__}: {error}") from error
+        records = tuple(_raw(record) for batch in fetched.values() for record in batch)
+        return Batch(records, {(tp.topic, tp.partition): batch[-1].offset + 1 for tp, batch in fetched.items()})
+
+    async def commit(self, batch: Batch) -> None:
+        """Commit exactly the offsets after this batch.
+
+        Raises:
+            OffsetsLostError: The group has rebalanced; the records are persisted, so nothing is to be done.
+            TransientError: The cluster is away; the next commit covers these offsets.
+        """
+        offsets = {TopicPartition(topic, number): offset for (topic, number), offset in batch.next_offsets.items()}
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            raise OffsetsLostError(str(error)) from error
+        except (KafkaError, TimeoutError) as error:
+            raise TransientError(f"offsets not committed: {type(error).__name__}") from error
+
+    async def _stop(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._consumer.stop()
+        except (KafkaError, TimeoutError) as error:
+            self._log.warning("consumer_stop_failed", error=type(error).__name__)
+
+
+class _LoggingListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Rebalances are normal; they are told, because a storm of them is not."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Nothing to save: every batch is persisted and committed before the next poll."""
+        self._log.info("partitions_revoked", partitions=len(list(revoked)))
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Tell which partitions this member reads."""
+        self._log.info("partitions_assigned", partitions=sorted(f"{tp.topic}/{tp.partition}" for tp in assigned))
+
+
+def _raw(record: Any) -> RawRecord:
+    return RawRecord(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple((name, value) for name, value in record.headers),
+    )

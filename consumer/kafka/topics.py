@@ -1,0 +1,86 @@
+"""The seven topics: which are there, and creating those that are not."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from consumer.errors import TransientError
+from consumer.kafka.connection import connection_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from consumer.settings import Settings
+
+ADMIN_SECONDS: Final = 10.0
+DEAD_LETTER_BYTES: Final = 16 * 1024 * 1024  # a dead letter is the record plus headers: its topic must take more
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """One topic as it should be."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+def planned_topics(settings: Settings, partitions: int) -> tuple[TopicPlan, ...]:
+    """All topics of the contract; rejections and dead letters are rare, one order serves them."""
+    names = (*settings.command_topics.values(), settings.topic_status, settings.topic_step_log)
+    ordinary = tuple(TopicPlan(name, partitions, {}) for name in names)
+    return (
+        *ordinary,
+        TopicPlan(settings.topic_dlq, partitions, {"max.message.bytes": str(DEAD_LETTER_BYTES)}),
+    )
+
+
+async def existing_topics(settings: Settings) -> set[str]:
+    """Names of all topics of the cluster.
+
+    Raises:
+        TransientError: No broker answers.
+    """
+    async with _admin(settings) as admin:
+        return set(await admin.list_topics())
+
+
+async def create_topics(settings: Settings, partitions: int, replication: int) -> list[str]:
+    """Create what is not there; the names of what was created.
+
+    Raises:
+        TransientError: No broker answers, or it refuses.
+    """
+    created: list[str] = []
+    async with _admin(settings) as admin:
+        there = set(await admin.list_topics())
+        for plan in planned_topics(settings, partitions):
+            if plan.name in there:
+                continue
+            topic = NewTopic(plan.name, plan.partitions, replication, topic_configs=plan.config)
+            answer = await admin.create_topics([topic])
+            for name, code, *message in answer.topic_errors:
+                error = for_code(code)
+                if code and error is not TopicAlreadyExistsError:
+                    raise TransientError(f"topic {name} was not created: {error.__name__} {message or ''}")
+            created.append(plan.name)
+    return created
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(**connection_arguments(settings))
+    try:
+        async with asyncio.timeout(ADMIN_SECONDS):
+            await admin.start()
+            yield admin
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise TransientError(f"no broker answers at {settings.bootstrap_servers}: {type(error).__name__}") from error
+    finally:
+        await admin.close()

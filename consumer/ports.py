@@ -1,0 +1,243 @@
+"""What the inner layers need of the outer ones: small Protocols, each owned by who calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import date
+
+    from consumer.forecasting.champion import TrainedModel
+    from consumer.forecasting.types import (
+        PlannedChunk,
+        PlannedProduct,
+        ProductForecast,
+        ProductMetric,
+        ProductOverview,
+        ProductProfile,
+        WeeklySales,
+    )
+    from consumer.model import Execution, ExecutionId, Lease
+    from consumer.outbound import OutboxMessage
+    from consumer.steps import Step
+    from schemas.commands import ForecastCommand
+    from schemas.enums import CommandKind
+    from schemas.records import RawRecord
+
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+# --- intake reads the bus
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one poll and, per topic and partition, the offset that follows the last of them."""
+
+    records: tuple[RawRecord, ...]
+    next_offsets: Mapping[tuple[str, int], int]
+
+
+class RecordReader(Protocol):
+    """Commands as they come from the bus."""
+
+    async def poll(self) -> Batch:
+        """The next records, or an empty batch after a bounded wait."""
+        ...
+
+    async def commit(self, batch: Batch) -> None:
+        """Mark exactly these records as read.
+
+        Raises:
+            OffsetsLostError: The partitions belong to another member by now.
+        """
+        ...
+
+
+# --- execution works through the queue
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A command that this process may run now.
+
+    Attributes:
+        expired: Its deadline has passed, by the database's clock.
+        plan: What an earlier attempt decided, None if none came that far.
+        origin: Where the command came from, for the log: command_id, topic, partition, offset.
+    """
+
+    lease: Lease
+    comando: CommandKind
+    command: ForecastCommand
+    attempt: int
+    expired: bool
+    plan: dict[str, Any] | None
+    origin: Mapping[str, str | int]
+
+
+class LeaseState(Enum):
+    """What a heartbeat learns about one lease."""
+
+    HELD = "held"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProgress:
+    """One chunk of a stored plan."""
+
+    number: int
+    step: Step
+    size: int
+    done: bool
+
+
+class FencedWork(Protocol):
+    """One short transaction of an execution, open only while the lease is the newest.
+
+    ``execution`` is loaded under its row's lock; its changes and events are saved with everything else, or nothing is.
+    """
+
+    execution: Execution
+
+    async def save_plan(self, plan: dict[str, Any], chunks: Sequence[PlannedChunk]) -> None:
+        """Keep what a resumed attempt must not decide anew."""
+        ...
+
+    async def save_chunk(self, number: int, summary: dict[str, Any]) -> None:
+        """Mark a chunk as computed."""
+        ...
+
+    async def summaries(self) -> list[dict[str, Any]]:
+        """The summaries of all chunks, in chunk order."""
+        ...
+
+    async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
+        """Write forecasts of products, in place of any that this execution wrote for them; the number of rows."""
+        ...
+
+    async def replace_metrics(self, metrics: Sequence[ProductMetric]) -> int:
+        """The same for metrics; the number of values that the table could not hold and that became NULL."""
+        ...
+
+    async def count_results(self) -> int:
+        """Rows of ``forecast_resultado`` that this execution has."""
+        ...
+
+    async def champion_error(self, tipo_modelo: str) -> float | None:
+        """WAPE in points of the present champion of a model type, None without one."""
+        ...
+
+    async def add_model(self, model: TrainedModel, *, champion: bool) -> int:
+        """Store a trained model; a new champion takes the place of the old one. Its version."""
+        ...
+
+
+class CommandQueue(Protocol):
+    """The command table as a worker sees it. Every method may raise TransientError."""
+
+    async def claim(self, limit: int) -> list[Claim]:
+        """Take up to ``limit`` commands that are due, by priority, then age; orphans of dead processes included."""
+        ...
+
+    async def extend(self, leases: Sequence[Lease]) -> Mapping[Lease, LeaseState]:
+        """Heartbeat: prolong the leases that are still ours and say what became of each."""
+        ...
+
+    async def hand_back(self, lease: Lease) -> None:
+        """Give a command back unharmed: somebody else goes on from the checkpoint, no attempt is counted."""
+        ...
+
+    async def retry_later(self, lease: Lease, delay_seconds: float) -> None:
+        """Give a command back after a failed attempt, not to be claimed before the delay is over."""
+        ...
+
+    def fenced(self, lease: Lease) -> AbstractAsyncContextManager[FencedWork]:
+        """Open a transaction on the execution.
+
+        Raises:
+            LeaseLostError: The lease is not the newest, or the execution has ended.
+        """
+        ...
+
+    async def chunks(self, execucao_id: ExecutionId) -> list[ChunkProgress]:
+        """The stored plan's chunks, in order."""
+        ...
+
+    async def chunk_products(self, execucao_id: ExecutionId, number: int) -> tuple[PlannedProduct, ...]:
+        """The products of one chunk."""
+        ...
+
+
+class SalesReader(Protocol):
+    """The product's history and classification, read without any open transaction. May raise TransientError."""
+
+    async def newest_week(self) -> date | None:
+        """The newest Monday that any product has a row for."""
+        ...
+
+    async def overview(self, product_ids: Sequence[str] | None) -> list[ProductOverview]:
+        """The products that have data, sorted by id; None asks for all."""
+        ...
+
+    async def profiles(self, product_ids: Sequence[str]) -> dict[str, ProductProfile]:
+        """Classification and price of the products that exist."""
+        ...
+
+    async def weekly_sales(self, product_ids: Sequence[str], end: date) -> WeeklySales:
+        """Weekly history up to and including the week of ``end``."""
+        ...
+
+
+class Compute(Protocol):
+    """CPU work in processes of its own, which die with the task that waits for them."""
+
+    async def run(self, function: Callable[[Request], Result], request: Request) -> Result:
+        """Run a pure, picklable function; cancelling the call kills its process.
+
+        Raises:
+            TransientError: The process died or took longer than allowed.
+        """
+        ...
+
+
+# --- the relay empties the outbox
+
+
+class Outbox(Protocol):
+    """Committed events that wait for the broker."""
+
+    async def hold(self, seconds: float) -> bool:
+        """Become or stay the one relay that publishes; False while another is alive."""
+        ...
+
+    async def pending(self, limit: int) -> list[tuple[int, OutboxMessage]]:
+        """The oldest messages with their row ids."""
+        ...
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """Forget messages that the broker has acknowledged."""
+        ...
+
+    async def park(self, row_id: int, reason: str) -> None:
+        """Set aside a message that the broker will never take, so that it holds up nobody."""
+        ...
+
+
+class Publisher(Protocol):
+    """The way to the bus."""
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> list[Exception | None]:
+        """Send in order, many in flight; for each message None once acknowledged, else what went wrong.
+
+        RecordRefusedError is final for its message, PublishError leaves the outcome unknown.
+        """
+        ...

@@ -1,0 +1,88 @@
+"""Model processes: CPU work away from the event loop, killed together with the task that waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import multiprocessing
+import signal
+import sys
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from consumer.errors import TransientError
+from consumer.forecasting.compute import warm_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+STOP_SECONDS: Final = 5.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class ProcessCompute:
+    """``consumer.ports.Compute`` on a pool of spawned processes. Use ``async with``.
+
+    Spawned, not forked: a fork would copy the event loop's threads and sockets in an unknown state.
+    """
+
+    def __init__(self, processes: int, timeout_seconds: float) -> None:
+        self._processes = processes
+        self._timeout_seconds = timeout_seconds
+        self._pool: ProcessPool | None = None
+
+    async def __aenter__(self) -> Self:
+        self._pool = ProcessPool(
+            max_workers=self._processes,
+            initializer=_start_process,
+            context=multiprocessing.get_context("spawn"),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves this one method untyped
+            await asyncio.to_thread(self._pool.join, STOP_SECONDS)
+
+    async def run(self, function: Callable[[Request], Result], request: Request) -> Result:
+        """Run ``function(request)`` in a process; both and the result must be picklable.
+
+        Raises:
+            TransientError: The process died, or was killed because it took longer than the timeout.
+        """
+        if self._pool is None:
+            raise RuntimeError("the process pool is not open: use `async with ProcessCompute(…)`")
+        future = self._pool.submit(function, self._timeout_seconds, request)
+        try:
+            # wrap_future hands a cancellation on, and pebble answers it by killing the process.
+            return await asyncio.wrap_future(future)
+        except ProcessExpired as error:
+            raise TransientError(f"a model process died with exit code {error.exitcode}") from error
+        except FutureTimeoutError as error:
+            message = f"a chunk took longer than {self._timeout_seconds:g} s and was killed"
+            raise TransientError(message) from error
+
+    async def warm_up(self) -> None:
+        """Start every process and import the models before the first command needs them."""
+        await asyncio.gather(*(self.run(_nothing, None) for _ in range(self._processes)))
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    _die_with_parent()
+    warm_up()
+
+
+def _die_with_parent() -> None:
+    """A parent that was killed cannot stop its children; Linux does it for us."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _nothing(_: None) -> None:
+    return None

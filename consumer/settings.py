@@ -1,0 +1,103 @@
+"""Every setting of the service: an environment variable ``FORECAST_…`` or a line of ``.env``, checked at start."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Role = Literal["intake", "worker", "relay"]
+ALL_ROLES: tuple[Role, ...] = ("intake", "worker", "relay")
+
+
+class Settings(BaseSettings):
+    """Defaults fit a small production; seconds where the name does not say otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FORECAST_", env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    # --- where things are
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
+        description="PostgreSQL, as the backend's DATABASE_URL",
+    )
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka, host:port[,host:port]")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ssl_cafile: Path | None = None
+    admin_host: str = Field("127.0.0.1", description="address of /livez, /readyz and /metrics")
+    admin_port: int = Field(8081, ge=0, le=65535, description="0: any free port")
+
+    # --- topics and the group
+    group_id: str = "forecast-consumer"
+    topic_train: str = "forecast.train"
+    topic_predict: str = "forecast.predict"
+    topic_backtest: str = "forecast.backtest"
+    topic_cancel: str = "forecast.cancel"
+    topic_status: str = "forecast.status"
+    topic_step_log: str = "forecast.step-log"
+    topic_dlq: str = "forecast.dlq"
+    reply_topic_pattern: str = Field(r".*\.reply$", description="NestJS reply topics that are honoured")
+
+    # --- roles of this process
+    roles: Annotated[tuple[Role, ...], NoDecode] = ALL_ROLES
+    instance: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}", description="name in leases and logs"
+    )
+
+    # --- intake
+    intake_batch: PositiveInt = Field(500, description="records of one poll, one transaction")
+    intake_poll_seconds: PositiveFloat = 1.0
+    max_poll_interval_seconds: PositiveFloat = 600.0
+    session_timeout_seconds: PositiveFloat = 30.0
+
+    # --- worker
+    worker_executions: PositiveInt = Field(2, description="executions that run at once in this process")
+    compute_processes: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1, description="model processes")
+    chunk_products: PositiveInt = Field(200, description="products computed and committed together")
+    chunk_timeout_seconds: PositiveFloat = Field(900.0, description="a chunk that computes longer is killed")
+    lease_seconds: PositiveFloat = 30.0
+    poll_seconds: PositiveFloat = Field(0.5, description="how often an idle worker or relay looks")
+    max_attempts: PositiveInt = 5
+    backoff_seconds: PositiveFloat = Field(2.0, description="first pause before another attempt; doubles, with jitter")
+    backoff_max_seconds: PositiveFloat = 300.0
+    seed: int = Field(20_240_101, ge=0, le=2**31 - 1, description="of every random number in a forecast")
+    champion_margin: float = Field(1.0, ge=0, description="points of WAPE by which a challenger must be better")
+
+    # --- relay
+    relay_batch: PositiveInt = 1000
+    relay_poll_seconds: PositiveFloat = Field(0.05, description="how often the relay looks for other processes' events")
+    relay_lease_seconds: PositiveFloat = 4.0
+    publish_timeout_seconds: PositiveFloat = 10.0
+
+    # --- the process
+    startup_wait_seconds: float = Field(60.0, ge=0, description="patience with a database or broker that is not up yet")
+    grace_seconds: PositiveFloat = Field(20.0, description="from SIGTERM until everything is closed by force")
+    loop_lag_warning_seconds: PositiveFloat = 0.1
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("roles", mode="before")
+    @classmethod
+    def _split_roles(cls, value: object) -> object:
+        """``intake,worker`` as people write it in an environment variable."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def command_topics(self) -> dict[str, str]:
+        """Topic by kind of command."""
+        return {
+            "train": self.topic_train,
+            "predict": self.topic_predict,
+            "backtest": self.topic_backtest,
+            "cancel": self.topic_cancel,
+        }

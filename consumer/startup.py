@@ -1,0 +1,99 @@
+"""The checks before the first command: one clear line for what is missing, patience for what is merely late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from consumer.db.check import differences, format_differences
+from consumer.db.connection_errors import describe_connection_error
+from consumer.db.errors import is_transient
+from consumer.db.setup import current_revision, newest_revision
+from consumer.errors import StartupError, TransientError
+from consumer.exit_codes import ExitCode
+from consumer.kafka.topics import existing_topics, planned_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from consumer.clock import Clock
+    from consumer.db.database import Database
+    from consumer.settings import Settings
+
+RETRY_SECONDS: Final = 2.0
+
+
+async def check_database(database: Database, settings: Settings, clock: Clock, log: FilteringBoundLogger) -> None:
+    """Wait for PostgreSQL, then compare its tables with the mapping.
+
+    Raises:
+        StartupError: It cannot be reached, or its structure is not what the service was written for.
+    """
+    url = settings.database_url.get_secret_value()
+
+    async def connect() -> None:
+        try:
+            async with database.session() as session:
+                await session.execute(text("SELECT 1"))
+        except Exception as error:
+            line = describe_connection_error(error, url)
+            if is_transient(error):
+                raise TransientError(line) from error
+            raise StartupError(line, ExitCode.DATABASE) from error
+
+    await _patiently(connect, settings.startup_wait_seconds, ExitCode.DATABASE, clock, log)
+    async with database.engine.connect() as connection:
+        found = await differences(connection)
+        if found:
+            raise StartupError(format_differences(found), ExitCode.SCHEMA)
+        revision, wanted = await current_revision(connection), newest_revision()
+    if revision != wanted:
+        message = (
+            f"the service's own schema forecast_consumer stands at revision {revision or 'none'}, "
+            f"this version needs {wanted}; run `forecast-consumer db migrate`"
+        )
+        raise StartupError(message, ExitCode.SCHEMA)
+
+
+async def check_broker(settings: Settings, clock: Clock, log: FilteringBoundLogger) -> None:
+    """Wait for Kafka, then see that every topic is there.
+
+    Raises:
+        StartupError: No broker answers, or topics are missing.
+    """
+    there: set[str] = set()
+
+    async def ask() -> None:
+        there.update(await existing_topics(settings))
+
+    await _patiently(ask, settings.startup_wait_seconds, ExitCode.BROKER, clock, log)
+    missing = [plan.name for plan in planned_topics(settings, 1) if plan.name not in there]
+    if missing:
+        message = (
+            f"Kafka at {settings.bootstrap_servers} has no topic {', '.join(missing)}; "
+            "run `forecast-consumer topics create`"
+        )
+        raise StartupError(message, ExitCode.BROKER)
+
+
+async def _patiently(
+    attempt: Callable[[], Awaitable[None]],
+    patience_seconds: float,
+    exit_code: ExitCode,
+    clock: Clock,
+    log: FilteringBoundLogger,
+) -> None:
+    deadline = clock.monotonic() + patience_seconds
+    while True:
+        try:
+            return await attempt()
+        except TransientError as error:
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                raise StartupError(str(error), exit_code) from error
+            log.warning("waiting_at_start", error=str(error), seconds_left=round(left))
+        await asyncio.sleep(min(RETRY_SECONDS, max(left, 0.0)))

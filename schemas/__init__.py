@@ -1,0 +1,1 @@
+"""The event contract: everything on the wire, as pydantic models."""
