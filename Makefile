@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fix types imports schemas drift unit lock clean
+.PHONY: help install demo test lint fix types imports schemas drift bench unit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,12 +45,17 @@ schemas: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document anew
 drift: $(STAMP) ## Fail when the generated files are not what the models say
 	$(BIN)/forecast-consumer schemas export --check
 
+bench: $(STAMP) ## How fast intake is, on a real Kafka and PostgreSQL
+	$(BIN)/python -m benchmarks
+
 unit: $(STAMP) ## The tests that need no server
 	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
 
 lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --upgrade --quiet --output-file requirements/dev.txt
+	uv pip compile pyproject.toml --constraint requirements/dev.txt --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/run.txt
 
 clean: ## Remove what the build made, not the caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ from consumer.telemetry.metrics import Metrics
 from schemas.enums import TopicKind
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Coroutine
     from typing import Any
 
     from consumer.clock import Clock
@@ -134,6 +134,8 @@ async def _worker(parts: Parts, database: Database, composer: Composer, roles: R
     compute = await stack.enter_async_context(
         ProcessCompute(settings.compute_processes, settings.chunk_timeout_seconds)
     )
+    warming = asyncio.create_task(compute.warm_up(), name="warm up")
+    stack.callback(warming.cancel)
     job_options = JobOptions(
         chunk_products=settings.chunk_products,
         parallel_chunks=settings.compute_processes,
@@ -148,6 +150,15 @@ async def _worker(parts: Parts, database: Database, composer: Composer, roles: R
     worker = Worker(queue, runner, options, get_logger("worker"))
     metrics.executions_running.set_function(lambda: worker.running)
     return worker
+
+
+@asynccontextmanager
+async def open_intake(parts: Parts) -> AsyncIterator[IntakeLoop]:
+    """Intake alone, with a database of its own and nobody to wake; what the benchmark measures."""
+    async with AsyncExitStack() as stack:
+        url = parts.settings.database_url.get_secret_value()
+        database = await stack.enter_async_context(Database.open(url))
+        yield await _intake(parts, database, Composer(_topics(parts.settings)), Roles(), stack)
 
 
 async def _intake(

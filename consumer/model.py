@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NewType
 
-from consumer.errors import TransitionError
+from consumer.errors import PermanentError, TransitionError
 from consumer.steps import TOTAL_STEPS, Step, StepState, percent_done
 from schemas.enums import CommandKind, ErrorCode, GatilhoExecucao, StatusExecucao, StepStatus
 from schemas.events import ErrorInfo, ExecutionStatusChanged, Progress, StepLogged
@@ -48,6 +48,7 @@ class Execution:
         steps: The steps that were touched so far, by their order.
         events: What was recorded since loading, in order.
         moved_from: The status at loading if it was moved since, else None.
+        cancel_reason: Why it is to be cancelled, once that was asked for; then it ends in no other way.
     """
 
     execucao_id: ExecutionId
@@ -59,6 +60,7 @@ class Execution:
     step_sequence: int = 0
     steps: dict[Step, StepState] = field(default_factory=dict)
     replay_of: str | None = None
+    cancel_reason: str | None = None
     products_processed: int = 0
     products_total: int = 0
     resultado_resumo: dict[str, Any] | None = None
@@ -74,6 +76,7 @@ class Execution:
 
     def accept(self, now: datetime) -> None:
         """Announce the execution: the PENDENTE event that answers its command."""
+        self._refuse_ended()
         self._record_status(now)
 
     def begin(self, now: datetime) -> None:
@@ -81,7 +84,9 @@ class Execution:
 
         Raises:
             TransitionError: The execution has ended.
+            PermanentError: It was cancelled meanwhile.
         """
+        self._refuse_cancelled()
         self._move(StatusExecucao.EXECUTANDO)
         self._record_status(now)
 
@@ -97,9 +102,14 @@ class Execution:
 
         Raises:
             TransitionError: The execution has ended already, or ``status`` is no end.
+            PermanentError: It was cancelled meanwhile, and ``status`` is not ERRO.
         """
         if status not in TERMINAL:
             raise TransitionError(self.execucao_id, self.status, status)
+        if status is not StatusExecucao.ERRO:
+            self._refuse_cancelled()
+        elif self.cancel_reason is not None:
+            error = (ErrorCode.CANCELLED, self.cancel_reason)
         self._move(status)
         self.resultado_resumo = resumo
         if error is not None:
@@ -109,36 +119,50 @@ class Execution:
         self._record_status(now)
 
     def start_step(self, step: Step, now: datetime, products_total: int | None = None) -> None:
-        """Open a step, or leave it as it is when a resumed execution finds it running."""
+        """Open a step, or leave it as it is when a resumed execution finds it running; one row logs both attempts."""
+        self._refuse_ended()
         state = self.steps.get(step)
         if state is not None and state.status is StepStatus.RUNNING:
             return
-        self.steps[step] = StepState(StepStatus.RUNNING, started_at=now, products_total=products_total)
+        log_id = None if state is None else state.log_id
+        self.steps[step] = StepState(StepStatus.RUNNING, now, products_total=products_total, log_id=log_id)
         self._record_step(step, now)
 
     def complete_step(
         self, step: Step, now: datetime, *, records: int = 0, details: dict[str, Any] | None = None
     ) -> None:
         """Close a step; one that never ran on its own is opened and closed at once."""
+        self._refuse_ended()
         state = self.steps.get(step) or StepState(StepStatus.RUNNING, started_at=now)
         self.steps[step] = state.ended(StepStatus.COMPLETED, now, records=records, details=details)
         self._record_step(step, now)
 
     def skip_step(self, step: Step, now: datetime, reason: str) -> None:
         """Log a step that does not apply, with the reason."""
+        self._refuse_ended()
         self.steps[step] = StepState(StepStatus.SKIPPED, started_at=now, completed_at=now, details={"reason": reason})
         self._record_step(step, now)
 
     def count_products(self, step: Step, products: int) -> None:
         """Count products that a step has committed; silent, ``report`` tells the subscribers."""
+        self._refuse_ended()
         self.products_processed += products
         self.steps[step] = self.steps[step].counted(products)
         self.touched_steps.add(step)
 
     def report(self, step: Step, now: datetime, eta_seconds: float | None = None) -> None:
         """Tell subscribers how far a running step is, on both topics."""
+        self._refuse_ended()
         self._record_step(step, now)
         self._record_status(now, step=step, eta_seconds=eta_seconds)
+
+    def _refuse_cancelled(self) -> None:
+        if self.cancel_reason is not None:
+            raise PermanentError(ErrorCode.CANCELLED, self.cancel_reason)
+
+    def _refuse_ended(self) -> None:
+        if self.terminal:
+            raise TransitionError(self.execucao_id, self.status, self.status)
 
     def _move(self, status: StatusExecucao) -> None:
         if status not in TRANSITIONS[self.status]:

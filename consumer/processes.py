@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import multiprocessing
+import os
+import os
 import signal
 import sys
+from concurrent.futures import BrokenExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
 from consumer.errors import TransientError
-from consumer.forecasting.compute import warm_up
+from consumer.forecasting.compute import THREAD_VARIABLES, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,17 +40,12 @@ class ProcessCompute:
         self._pool: ProcessPool | None = None
 
     async def __aenter__(self) -> Self:
-        self._pool = ProcessPool(
-            max_workers=self._processes,
-            initializer=_start_process,
-            context=multiprocessing.get_context("spawn"),
-        )
+        self._pool = self._new_pool()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._pool is not None:
-            self._pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves this one method untyped
-            await asyncio.to_thread(self._pool.join, STOP_SECONDS)
+            await _close(self._pool)
 
     async def run(self, function: Callable[[Request], Result], request: Request) -> Result:
         """Run ``function(request)`` in a process; both and the result must be picklable.
@@ -55,14 +53,15 @@ class ProcessCompute:
         Raises:
             TransientError: The process died, or was killed because it took longer than the timeout.
         """
-        if self._pool is None:
-            raise RuntimeError("the process pool is not open: use `async with ProcessCompute(…)`")
-        future = self._pool.submit(function, self._timeout_seconds, request)
+        pool = await self._working_pool()
+        future = pool.submit(function, self._timeout_seconds, request)
         try:
             # wrap_future hands a cancellation on, and pebble answers it by killing the process.
             return await asyncio.wrap_future(future)
         except ProcessExpired as error:
             raise TransientError(f"a model process died with exit code {error.exitcode}") from error
+        except BrokenExecutor as error:
+            raise TransientError("the model processes died and are started anew") from error
         except FutureTimeoutError as error:
             message = f"a chunk took longer than {self._timeout_seconds:g} s and was killed"
             raise TransientError(message) from error
@@ -70,6 +69,27 @@ class ProcessCompute:
     async def warm_up(self) -> None:
         """Start every process and import the models before the first command needs them."""
         await asyncio.gather(*(self.run(_nothing, None) for _ in range(self._processes)))
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self._processes,
+            initializer=_start_process,
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    async def _working_pool(self) -> ProcessPool:
+        """The pool, or a new one: pebble gives a pool up for good when a process dies that had nothing to do."""
+        if self._pool is None:
+            raise RuntimeError("the process pool is not open: use `async with ProcessCompute(…)`")
+        if not self._pool.active:
+            broken, self._pool = self._pool, self._new_pool()
+            await _close(broken)
+        return self._pool
+
+
+async def _close(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves this one method untyped
+    await asyncio.to_thread(pool.join, STOP_SECONDS)
 
 
 def _start_process() -> None:
@@ -82,6 +102,9 @@ def _die_with_parent() -> None:
     """A parent that was killed cannot stop its children; Linux does it for us."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(1)  # it was killed before we could ask
 
 
 def _nothing(_: None) -> None:

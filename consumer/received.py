@@ -34,6 +34,7 @@ class Received:
     """A valid command and where it came from.
 
     Attributes:
+        identity: Stable over redelivery and replay.
         execucao_id: The execution that it names, or one made for it.
         names_execution: Whether the producer named the execution.
     """
@@ -41,15 +42,11 @@ class Received:
     raw: RawRecord
     topic_kind: TopicKind
     envelope: Envelope
+    identity: Identity
     command: Command
     digest: bytes
     execucao_id: ExecutionId
     names_execution: bool
-
-    @property
-    def identity(self) -> Identity:
-        """Stable over redelivery and replay."""
-        return Identity(self.envelope.source, self.envelope.id)
 
     @property
     def kind(self) -> CommandKind:
@@ -126,6 +123,7 @@ def receive(raw: RawRecord, topic_kind: TopicKind, new_id: Callable[[], Executio
         raw=raw,
         topic_kind=topic_kind,
         envelope=received.envelope,
+        identity=Identity(received.envelope.source, received.envelope.id),
         command=received.command,
         digest=received.digest,
         execucao_id=ExecutionId(named) if named is not None else new_id(),

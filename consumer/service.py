@@ -61,7 +61,10 @@ class Service:
         stop = asyncio.create_task(self.stopping.wait())
         await asyncio.wait({stop, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        failed = [name for name, task in self._tasks.items() if task.done()]
+        # A role may obey the signal sooner than we look; only one that broke, or left unasked, has failed.
+        asked = self.stopping.is_set()
+        ended = {name: task for name, task in self._tasks.items() if task.done()}
+        failed = [name for name, task in ended.items() if not asked or task.exception() is not None]
         for name in failed:
             self._log.error("role_failed", role=name, exc_info=self._tasks[name].exception())
         self.stopping.set()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Role = Literal["intake", "worker", "relay"]
 ALL_ROLES: tuple[Role, ...] = ("intake", "worker", "relay")

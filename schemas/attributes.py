@@ -1,4 +1,4 @@
-"""The attributes of an envelope, from headers or from a structured event: texts in, an ``Envelope`` and findings out."""
+"""The attributes of an envelope, from headers or a structured event: texts in, ``Envelope`` and findings out."""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +14,7 @@ from schemas.records import Envelope, RawRecord, ReplyTo
 MAX_TEXT: Final = 255
 MAX_TRACESTATE: Final = 512  # what W3C asks every hop to carry
 
-_RFC3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
+_RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -37,7 +35,7 @@ class Findings:
 
 
 class Attributes:
-    """Attributes read one by one; ``prefix`` (``ce_``) stands before each name in ``values`` and in errors."""
+    """Attributes, read one by one; ``prefix`` (``ce_``) stands before each name in ``values`` and errors."""
 
     def __init__(self, values: Mapping[str, Any], prefix: str, findings: Findings) -> None:
         self._values = values
@@ -45,7 +43,7 @@ class Attributes:
         self._findings = findings
 
     def raw(self, name: str) -> Any:
-        """Give what the producer set; null in a structured event is the same as absent. Bytes are no UTF-8."""
+        """Give what the producer set; null in a structured event is as good as absent. Bytes are no UTF-8."""
         return self._values.get(self._prefix + name)
 
     def refuse(self, name: str, problem: str) -> None:
@@ -57,7 +55,7 @@ class Attributes:
         self._findings.warnings.append(f"{self._prefix}{name} is {described(self.raw(name))}: {consequence}")
 
     def text(self, name: str) -> str | None:
-        """Give an attribute of 1 to 255 characters, none a control character; None if absent, or wrong and noted."""
+        """Give an attribute of 1 to 255 characters without controls; None if absent, or wrong and noted."""
         value = self.raw(name)
         if value is None:
             return None
@@ -126,7 +124,7 @@ def _read_identity(raw: RawRecord, attributes: Attributes, transport: Attributes
 
 
 def _read_trace(attributes: Attributes) -> tuple[str | None, str | None]:
-    """Give traceparent and tracestate. What is malformed starts a new trace, as W3C asks, and refuses nothing."""
+    """Give traceparent and tracestate. What is malformed starts a new trace, as W3C asks; it refuses nothing."""
     parent, state = attributes.raw("traceparent"), attributes.raw("tracestate")
     if not isinstance(parent, str) or not _TRACEPARENT.fullmatch(parent):
         if parent is not None:
@@ -139,8 +137,8 @@ def _read_trace(attributes: Attributes) -> tuple[str | None, str | None]:
 def _read_reply(transport: Attributes) -> ReplyTo | None:
     """Give where a NestJS client waits. A bad partition or topic costs the client its reply, not its command.
 
-    Without the partition the reply goes to any partition of the topic: all instances of a client share that topic and
-    drop what they did not ask for, so it may still arrive; the status topic has it in any case.
+    Without the partition the reply goes to any partition of the topic. All instances of a client share that topic
+    and drop what they did not ask for, so it may still arrive; the status topic has it in any case.
     """
     topic, correlation, partition = (transport.raw(f"kafka_{name}") for name in _REPLY_NAMES)
     if not topic or not correlation:

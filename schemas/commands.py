@@ -16,6 +16,7 @@ MAX_ID_LENGTH: Final = 64
 UUID_PATTERN: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 # PostgreSQL's text cannot hold U+0000.
 NO_NUL_PATTERN: Final = r"^[^\u0000]*$"
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def _without_duplicates(ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def _without_duplicates(ids: tuple[str, ...]) -> tuple[str, ...]:
 ExecucaoId = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=NO_NUL_PATTERN)]
 Weeks = Annotated[int, Field(ge=1, le=52)]
-# Strict would want the enum's member and a tuple, which JSON has not; both stay as strict about JSON's own types.
+# Strict would want enum members and tuples, which JSON has not; about JSON's own types these are as strict.
 Modelo = Annotated[ModeloForecast, Strict(strict=False)]
 Gatilho = Annotated[GatilhoExecucao, Strict(strict=False)]
 ProdutoIds = Annotated[
@@ -51,8 +52,9 @@ class ExecutionCommand(_WireModel):
     execucao_id: ExecucaoId | None = None
     """UUID of the execution; absent or null: the service makes one. Kept exactly as spelled."""
     produto_ids: ProdutoIds | None = None
-    """Products to work on; null: every product with data. A repeated id counts once. The record's limit of 1 MiB
-    binds before 50,000 where ids are long: it holds about 26,000 UUIDs."""
+    """Products to work on; null: every product with data. A repeated id counts once.
+
+    The record's limit of 1 MiB binds before 50,000 where ids are long: it holds about 26,000 UUIDs."""
     modelo: Modelo | None = None
     """Model for all products; null: chosen per product."""
     gatilho: Gatilho = GatilhoExecucao.MANUAL
@@ -113,7 +115,7 @@ COMMAND_TYPES: Final[Mapping[TopicKind, type[Command]]] = MappingProxyType(
 
 
 def accepted_types(kind: TopicKind | CommandKind) -> tuple[str, str]:
-    """Give the two ``ce_type`` that agree with a topic: ``forecast.<kind>``, and the same with its version ``.v1``."""
+    """Give the two ``ce_type`` that agree with a topic: ``forecast.<kind>``, and that with the version ``.v1``."""
     return f"forecast.{kind}", f"forecast.{kind}.v1"
 
 
@@ -132,23 +134,22 @@ def parse_command(kind: TopicKind | CommandKind, data: Mapping[str, Any]) -> Com
         The command that ``COMMAND_TYPES`` names for ``kind``, defaults filled in.
 
     Raises:
-        InvalidCommand: With every field that is wrong (at most 20 of them) and ``execucao_id`` if that is readable.
+        InvalidCommand: With every field that is wrong (at most 20 of them), and ``execucao_id`` if readable.
     """
     return validate_wire_data(COMMAND_TYPES[TopicKind(kind)], data)
 
 
 def canonical_data(command: Command) -> dict[str, Any]:
-    """Give a command's data as JSON values: snake_case, every default filled in; ``parse_command`` reads it back."""
+    """Give a command's data as JSON: snake_case, every default filled in; ``parse_command`` reads it back."""
     return command.model_dump(mode="json")
 
 
 def data_digest(command: Command) -> bytes:
     """Give the SHA-256 (32 bytes) that is equal for "the same data", which a duplicate is recognised by.
 
-    ``{}`` and ``{"horizonte_semanas": 13}`` are the same prediction: fields at their default are left out, rather than
-    filled in, so that an upgrade which adds a field does not change the digest of the commands sent before it. The
-    order of ``produto_ids`` counts: a producer that sends a command again sends the same bytes.
+    ``{}`` and ``{"horizonte_semanas": 13}`` are the same prediction: fields at their default are left out, rather
+    than filled in, so that an upgrade which adds a field does not change the digest of the commands sent before it.
+    The order of ``produto_ids`` counts: a producer that sends a command again sends the same bytes.
     """
     given = command.model_dump(mode="json", exclude_defaults=True)
-    text = json.dumps(given, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{type(command).__name__}:{text}".encode()).digest()
+    return hashlib.sha256(f"{type(command).__name__}:{_encode(given)}".encode()).digest()

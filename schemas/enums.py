@@ -20,7 +20,7 @@ class TipoExecucao(StrEnum):
 
 
 class StatusExecucao(StrEnum):
-    """State of an execution: PENDENTE → EXECUTANDO → CONCLUIDO, PARCIAL or ERRO; the last three never change."""
+    """State of an execution: PENDENTE → EXECUTANDO → CONCLUIDO, PARCIAL or ERRO; these three never change."""
 
     PENDENTE = "PENDENTE"
     EXECUTANDO = "EXECUTANDO"

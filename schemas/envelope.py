@@ -1,15 +1,15 @@
-"""From a raw record to a command with its identity: CloudEvents in binary and structured mode, and plain JSON.
+"""From a raw record to a command with its identity: CloudEvents, binary and structured, and plain JSON.
 
-The rules of the contract that need a decision are decided so: the header ``content-type`` alone makes a record
-structured, and then its ``ce_`` headers do not count. ``specversion`` and ``type`` may be missing, because the topic
-says what they would; they must not be wrong. ``source`` and ``id`` come together or not at all, a structured event
-always has both. Headers that nobody here reads may hold any bytes.
+Where the contract leaves a choice it is made so: the header ``content-type`` alone makes a record structured, and
+then its ``ce_`` headers do not count. ``specversion`` and ``type`` may be missing, because the topic says what they
+would; they must not be wrong. ``source`` and ``id`` come together or not at all, and a structured event always has
+both. Headers that nobody here reads may hold any bytes.
 """
 
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from schemas.attributes import Attributes, Findings, read_attributes
@@ -77,7 +77,8 @@ def read_envelope(raw: RawRecord, kind: TopicKind | CommandKind) -> Received:
 
     Raises:
         UnreadableRecord: Value or envelope cannot be read.
-        InvalidCommand: The type contradicts the topic. Both carry the envelope and, if readable, the execucao_id.
+        InvalidCommand: The type contradicts the topic.
+            Both carry the envelope and, if readable, the execucao_id.
     """
     findings = Findings()
     headers = _read_headers(raw.headers, findings)
@@ -120,7 +121,8 @@ def _read_object(value: bytes | None, findings: Findings, path: str = "value") -
     try:
         parsed = read_json(value)
     except UnreadableValueError as error:
-        findings.errors.append(error.error)
+        where = path if error.error.path == "value" else error.error.path
+        findings.errors.append(replace(error.error, path=where))
         return None
     return _expect_object(parsed, findings, path)
 
@@ -142,7 +144,7 @@ def _open_structured(
         return attributes, None
     suffix = media_type.strip().lower().removeprefix(STRUCTURED).partition(";")[0].strip()
     if suffix not in ("", "+json"):
-        findings.refuse("content-type", f"is {described(media_type)}; of structured events only {STRUCTURED}+json is read")
+        findings.refuse("content-type", f"is {described(media_type)}; a structured event must be {STRUCTURED}+json")
     if event.get("source") is None and event.get("id") is None:
         findings.refuse("id", "and source are missing; a structured event must have both")
     content_type = event.get("datacontenttype")

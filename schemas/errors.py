@@ -1,6 +1,9 @@
 """Why a record is refused."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from schemas.enums import RejectionCode
 from schemas.records import Envelope
@@ -8,18 +11,19 @@ from schemas.records import Envelope
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One reason for a rejection, as it stands in ``errors``.
+    """One reason for a rejection."""
 
-    Attributes:
-        path: The field or header as the producer spelled it (``horizonteSemanas``, ``produto_ids[3]``, ``ce_id``);
-            ``value`` for the record's value as a whole.
-        code: One of ``RejectionCode``; newer services may know more.
-        message: For people: the field, what is wrong with its value, what would be right. At most 400 characters.
-    """
-
-    path: str
-    code: RejectionCode | str
-    message: str
+    path: Annotated[
+        str,
+        Field(
+            description="The field or header as the producer spelled it (`horizonteSemanas`, `produto_ids[3]`, "
+            "`ce_id`); `value` for the record's value as a whole."
+        ),
+    ]
+    code: Annotated[RejectionCode | str, Field(description="One of the known codes; later services may add some.")]
+    message: Annotated[
+        str, Field(description="For people: the field, what is wrong with its value, what would be right.")
+    ]
 
 
 class BadRecord(Exception):  # noqa: N818 - what the contract calls it: a bad record, not an error of ours
@@ -27,7 +31,7 @@ class BadRecord(Exception):  # noqa: N818 - what the contract calls it: a bad re
 
     Attributes:
         errors: At least one.
-        envelope: Identity, reply address and trace; None only when the data alone was parsed (``parse_command``).
+        envelope: Identity, reply address and trace; None only from ``parse_command``, which sees data alone.
         execucao_id: The execution that the data names, if that much was readable.
     """
 
@@ -46,8 +50,8 @@ class BadRecord(Exception):  # noqa: N818 - what the contract calls it: a bad re
 
 
 class UnreadableRecord(BadRecord):
-    """No command can be read: value or envelope are broken. To the dead letters, and rejected."""
+    """No command can be read: value or envelope are broken. Dead letter, and rejected."""
 
 
 class InvalidCommand(BadRecord):
-    """Readable, but the type contradicts the topic or the data breaks a rule. To the dead letters, and rejected."""
+    """Readable, but the type contradicts the topic or the data breaks a rule. Dead letter, and rejected."""

@@ -1,4 +1,4 @@
-"""The three events, past tense: what the service tells. Field order is the contract's; readers ignore unknown fields."""
+"""The three events, past tense: what the service tells. Their field order is the contract's."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self, TypeVar
@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -20,18 +21,28 @@ TERMINAL_STATUSES: Final = frozenset({StatusExecucao.CONCLUIDO, StatusExecucao.P
 
 
 def iso_milliseconds(moment: datetime) -> str:
-    """Write an aware datetime as the wire has it: UTC, milliseconds, ``Z``, as JavaScript's ``toISOString``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    """Write an aware datetime as the wire has it: UTC, milliseconds, ``Z``, like JavaScript's ``toISOString``."""
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-Moment = Annotated[AwareDatetime, PlainSerializer(iso_milliseconds, return_type=str, when_used="json")]
+Moment = Annotated[
+    AwareDatetime,
+    PlainSerializer(iso_milliseconds, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 Count = Annotated[int, Field(ge=0)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Sequence = Annotated[int, Field(ge=1)]
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
 
     def to_json(self) -> bytes:
         """Give the event's wire form: compact JSON, UTF-8; it begins with an opening brace."""
@@ -50,9 +61,9 @@ class Progress(_Event):
     step_name: str
     """Name of the current step."""
     products_processed: Count
-    """Products finished in the current step."""
+    """Products finished so far."""
     products_total: Count
-    """Products of the current step."""
+    """Products in all."""
     eta_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Estimated seconds to the end; null while unknown."""
 
@@ -84,7 +95,7 @@ class ExecutionStatusChanged(_Event):
     gatilho: GatilhoExecucao
     """What triggered the execution."""
     progress: Progress | None = None
-    """How far it is; null outside EXECUTANDO."""
+    """How far it is; null before it begins and after ERRO."""
     resultado_resumo: dict[str, Any] | None = None
     """Summary of the results; null until the end."""
     error: ErrorInfo | None = None
@@ -141,7 +152,7 @@ class StepLogged(_Event):
 
 
 class CommandRejected(_Event):
-    """A record was refused, on `forecast.status`; the record itself is on `forecast.dlq` unless it was a good one."""
+    """A record was refused, on `forecast.status`; the record itself is on `forecast.dlq`."""
 
     source: str
     """First half of the command's identity."""

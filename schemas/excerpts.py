@@ -15,7 +15,7 @@ _JSON_TYPES: Final[Mapping[type, str]] = {
 
 
 def described(value: Any) -> str:
-    """Say what a JSON value is: its type or size, and of a scalar the value, at most ``MAX_EXCERPT`` characters."""
+    """Say what a JSON value is: its type or size, and of a scalar up to ``MAX_EXCERPT`` characters of it."""
     return f"{_json_type(value)} {_excerpt(value)}".rstrip()
 
 

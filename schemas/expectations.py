@@ -1,5 +1,6 @@
-"""What would be right for a field, in words, taken from its JSON Schema: one source for limits and messages."""
+"""What would be right for a field, in words, from its JSON Schema: one source for limits and messages."""
 
+import json
 from functools import cache
 from typing import Any
 
@@ -17,8 +18,8 @@ def expectation(model: type[BaseModel], field: str, *, in_list: bool = False) ->
     if in_list:
         return _in_words(next(variant["items"] for variant in variants if "items" in variant))
     words = " or ".join(_in_words(variant) for variant in variants)
-    default = wanted.get("default")
-    return words if default is None else f"{words}; left out, it is {'false' if default is False else default}"
+    default = json.dumps(wanted.get("default")).strip('"')
+    return words if default == "null" else f"{words}; left out, it is {default}"
 
 
 def _resolved(variant: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -28,18 +29,19 @@ def _resolved(variant: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def _in_words(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return f"one of {', '.join(schema['enum'])}"
-    match schema["type"]:
-        case "integer":
-            return f"an integer from {schema['minimum']} to {schema['maximum']}"
-        case "boolean":
-            return "true or false"
-        case "array":
-            return f"a list of {schema['minItems']} to {schema['maxItems']} ids"
-        case "string" if "maxLength" in schema:
-            return f"a string of {schema.get('minLength', 0)} to {schema['maxLength']} characters without U+0000"
-        case "string":
-            return f"a UUID such as {EXAMPLE_UUID}"
-        case other:
-            return str(other)
+    match schema:
+        case {"enum": labels}:
+            words = f"one of {', '.join(labels)}"
+        case {"type": "integer", "minimum": low, "maximum": high}:
+            words = f"an integer from {low} to {high}"
+        case {"type": "boolean"}:
+            words = "true or false"
+        case {"type": "array", "minItems": fewest, "maxItems": most}:
+            words = f"a list of {fewest} to {most} ids"
+        case {"type": "string", "maxLength": longest}:
+            words = f"a string of {schema.get('minLength', 0)} to {longest} characters, none of them U+0000"
+        case {"type": "string"}:
+            words = f"a UUID such as {EXAMPLE_UUID}"
+        case _:
+            words = str(schema["type"])
+    return words

@@ -102,7 +102,7 @@ def _unknown_field(name: str, model: type[BaseModel]) -> FieldError:
     if near:
         hint = f"did you mean {near[0]}?"
     elif name in {"specversion", "datacontenttype"}:
-        hint = "to send a whole CloudEvent in the value, set the header content-type: application/cloudevents+json"
+        hint = "a whole CloudEvent in the value needs the header content-type: application/cloudevents+json"
     else:
         hint = f"known fields are {', '.join(model.model_fields)}"
     return FieldError(shown, RejectionCode.UNKNOWN_FIELD, f"{shown} is not a field of this command; {hint}")
@@ -127,5 +127,5 @@ def _field_error(detail: ErrorDetails, spelled: Mapping[str, str], model: type[B
 
 
 def _follows_from_another(detail: ErrorDetails) -> bool:
-    """Whether pydantic calls a list too short only because it stopped at a bad item, which has its own error."""
+    """Whether pydantic calls a list too short only because it stopped at a bad item, which has an error."""
     return detail["type"] == "too_short" and bool(detail["input"])

@@ -31,12 +31,12 @@ class UnreadableValueError(Exception):
 def read_json(value: bytes | None) -> Any:
     """Parse a record's value.
 
-    Sizes are looked at before the content, because the client library caps nothing. Depth is bounded by the parser
-    itself (200, in native code) and then held to ``MAX_DEPTH``. Of a field that is there twice every reader takes
-    another one, so it is refused.
+    Sizes are looked at before the content, because the client library caps nothing. Depth is bounded by the
+    parser itself (200, in native code) and then held to ``MAX_DEPTH``. Of a field that is there twice every reader
+    takes another one, so it is refused.
 
     Raises:
-        UnreadableValueError: Null, over 1 MiB, no UTF-8, no JSON, NaN or infinite, too deep, or a field twice.
+        UnreadableValueError: Null, over 1 MiB, no UTF-8, no JSON, NaN, too deep, or a field twice.
     """
     if value is None:
         raise UnreadableValueError(RejectionCode.NULL_VALUE, "the value is null; it must be a JSON object")
@@ -46,7 +46,7 @@ def read_json(value: bytes | None) -> Any:
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
-        message = f"byte {error.start} of the value ({value[error.start]:#04x}) is not UTF-8; it must be JSON in UTF-8"
+        message = f"byte {error.start} of the value ({value[error.start]:#04x}) is not UTF-8; send JSON in UTF-8"
         raise UnreadableValueError(RejectionCode.INVALID_UTF8, message) from error
     try:
         parsed = from_json(value, allow_inf_nan=False)
@@ -77,7 +77,7 @@ def _too_deep() -> UnreadableValueError:
 
 
 def _is_too_deep(value: bytes) -> bool:
-    """Peel well-formed JSON from the inside, at native speed; nearly every value has too few brackets to need it."""
+    """Peel well-formed JSON from the inside, at native speed; hardly a value has enough brackets to need it."""
     if value.count(b"[") + value.count(b"{") <= MAX_DEPTH:
         return False
     brackets = _STRING.sub(b"", value).translate(_ONE_KIND, _NOT_BRACKETS)
@@ -89,7 +89,7 @@ def _is_too_deep(value: bytes) -> bool:
 
 
 def _refuse_repeated_fields(value: bytes, text: str, parsed: Any) -> None:
-    """Look closer only where there are more colons than fields, that is in strings or because a field was dropped."""
+    """Look closer only where there are more colons than fields: in strings, or of a field that was dropped."""
     if not isinstance(parsed, dict) or value.count(b":") == len(parsed):
         return
 

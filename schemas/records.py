@@ -12,7 +12,7 @@ RawHeaders = tuple[tuple[str, bytes | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """A record as the broker handed it over; ``timestamp_ms`` is Kafka's, milliseconds since 1970 (-1 if unset)."""
+    """A record as the broker handed it over; ``timestamp_ms`` is milliseconds since 1970, -1 if unset."""
 
     topic: str
     partition: int
@@ -24,7 +24,7 @@ class RawRecord:
 
     @property
     def position(self) -> str:
-        """``<partition>/<offset>/<timestamp>``: the timestamp keeps a recreated topic from looking like the old one."""
+        """``<partition>/<offset>/<timestamp>``; the timestamp tells a recreated topic from the old one."""
         return f"{self.partition}/{self.offset}/{self.timestamp_ms}"
 
 

@@ -13,7 +13,7 @@ MAX_DLQ_ERROR_BYTES: Final = 1024
 
 
 def event_id(execucao_id: str, stream: Literal["status", "step"], sequence: int) -> str:
-    """Give a reply's ``ce_id``, ``<execucao_id>:<status|step>:<sequence>``: a reader drops duplicates by it."""
+    """Give a reply's ``ce_id``, ``<execucao_id>:<status|step>:<sequence>``; readers drop duplicates by it."""
     return f"{execucao_id}:{stream}:{sequence}"
 
 
@@ -67,7 +67,7 @@ def reply_headers(
 
 
 def nest_status_headers(correlation_id: str, *, last: bool) -> Headers:
-    """Build what a NestJS client needs of a status, beside the CloudEvents headers; the last completes its Observable."""
+    """Build what a NestJS client needs of a status besides; the last one completes its Observable."""
     headers: Headers = (("kafka_correlationId", correlation_id.encode()),)
     return (*headers, ("kafka_nest-is-disposed", b"\x00")) if last else headers
 

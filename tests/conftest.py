@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 
 from tests.support.brokers import Broker, BrokerChoice, BrokerError, choose_broker
-from tests.support.databases import database_server, temporary_database, with_database
+from tests.support.databases import database_server, temporary_database
 from tests.support.kafka_server import KafkaServer
 from tests.support.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
 _CHOICE = pytest.StashKey[BrokerChoice]()
 
@@ -35,11 +35,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if item.get_closest_marker("full_broker"):
-            item.add_marker(pytest.mark.skip(reason=f"needs a full broker, this run has {choice.broker.description}"))
+            why = f"{item.name} needs a full broker, this run has {choice.broker.description}"
+            item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed and "kafka" in getattr(item, "fixturenames", ()):
         report.sections.append(("broker log", item.config.stash[_CHOICE].broker.log_tail()))

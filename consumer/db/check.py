@@ -51,9 +51,7 @@ def format_differences(found: Sequence[Difference]) -> str:
     """All differences in one message, a line each, in aligned columns."""
     rows = [("table", "column", "expected", "found"), *(astuple(difference) for difference in found)]
     widths = [max(len(row[place]) for row in rows) for place in range(4)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     places = "1 place" if len(found) == 1 else f"{len(found)} places"
     return f"the database differs from the mapping in {places}:\n" + "\n".join(f"  {line}" for line in lines)
 

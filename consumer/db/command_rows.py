@@ -29,6 +29,7 @@ EXECUTION_COLUMNS: Final = tuple(
         "products_processed",
         "products_total",
         "replay_of",
+        "cancel_reason",
         "event_id",
         "correlation_id",
         "traceparent",
@@ -53,6 +54,7 @@ def execution_of(row: RowMapping) -> Execution:
         step_sequence=row["step_sequence"],
         steps=steps_from_json(row["steps"]),
         replay_of=row["replay_of"],
+        cancel_reason=row["cancel_reason"],
         products_processed=row["products_processed"],
         products_total=row["products_total"],
     )

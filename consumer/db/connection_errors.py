@@ -71,9 +71,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.append(cause)
         yield cause
         inner = cause.driver_exception if isinstance(cause, DBAPIError) else None
-        waiting.extend(
-            following for following in (inner, cause.__cause__, cause.__context__) if following is not None
-        )
+        waiting.extend(following for following in (inner, cause.__cause__, cause.__context__) if following is not None)
         if isinstance(cause, BaseExceptionGroup):
             waiting.extend(cause.exceptions)
 

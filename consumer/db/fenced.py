@@ -118,7 +118,7 @@ def _step_row(execution: Execution, step: Step) -> StepLogRow:
 async def _save_status(session: AsyncSession, execution: Execution, clock: Clock) -> None:
     """The backend's row follows the aggregate."""
     changes: dict[str, Any] = {"status": execution.status}
-    if execution.moved_from is StatusExecucao.PENDENTE:
+    if execution.moved_from is StatusExecucao.PENDENTE and not execution.terminal:
         changes["started_at"] = clock.now()
     if execution.terminal:
         changes["completed_at"] = clock.now()

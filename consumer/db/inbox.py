@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, text, update
-from sqlalchemy.dialects.postgresql import insert
 
 from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of
 from consumer.db.errors import as_transient
 from consumer.db.fenced import save_execution
 from consumer.db.outbox import insert_messages
-from consumer.db.own_tables import command, refused_record
+from consumer.db.own_tables import command
 from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.repositories.records import NewExecution
 from consumer.db.unattached import fail_unattached
@@ -76,6 +75,13 @@ _KNOWN: Final = text("""
 _ATTACHED: Final = text("""
     SELECT execucao_id FROM forecast_consumer.command
      WHERE execucao_id = ANY(cast(:ids AS text[])) AND comando <> 'cancel' ORDER BY execucao_id FOR UPDATE""")
+# One array a column: a batch may hold more bad records than a statement may have parameters.
+_REMEMBER_POSITIONS: Final = text("""
+    INSERT INTO forecast_consumer.refused_record (topic, partition, "offset", timestamp_ms, reason)
+    SELECT * FROM unnest(cast(:topic AS text[]), cast(:partition AS int[]), cast(:offset AS bigint[]),
+                         cast(:timestamp_ms AS bigint[]), cast(:reason AS text[]))
+    ON CONFLICT DO NOTHING
+ RETURNING topic, partition, refused_record."offset" """)
 
 
 class SqlInbox:
@@ -104,19 +110,24 @@ class SqlInboxTransaction:
         self._clock = clock
 
     async def facts(self, received: Sequence[Received]) -> Facts:
-        """Identities first; named executions are locked, so that nobody adopts or starts them meanwhile."""
+        """Named executions are locked, so that nobody adopts or starts them meanwhile.
+
+        Identities are looked at last: the command that an execution turns out to belong to may be this very one,
+        committed by another process between two of our statements.
+        """
+        named = sorted({item.execucao_id for item in received if item.names_execution})
+        attached = (await self._session.scalars(_ATTACHED, {"ids": named})).all() if named else ()
+        executions = await self._executions.lock_many(named) if named else {}
+        users = {item.created_by for item in received if item.created_by is not None}
         identities = {
             "source": [item.identity.source for item in received],
             "event_id": [item.identity.event_id for item in received],
         }
         known = await self._session.execute(_KNOWN, identities)
-        named = sorted({item.execucao_id for item in received if item.names_execution})
-        attached = (await self._session.scalars(_ATTACHED, {"ids": named})).all() if named else ()
-        users = {item.created_by for item in received if item.created_by is not None}
         return Facts(
             attached=frozenset(attached),
             known={Identity(row.source, row.event_id): row.digest for row in known},
-            executions=await self._executions.lock_many(named) if named else {},
+            executions=executions,
             users=await self._executions.existing_users(sorted(users)) if users else frozenset(),
         )
 
@@ -188,23 +199,14 @@ class SqlInboxTransaction:
     async def _new_positions(self, refused: Sequence[Refused]) -> list[Refused]:
         if not refused:
             return []
-        values = [
-            {
-                "topic": item.raw.topic,
-                "partition": item.raw.partition,
-                "offset": item.raw.offset,
-                "timestamp_ms": item.raw.timestamp_ms,
-                "reason": item.reason,
-            }
-            for item in refused
-        ]
-        statement = (
-            insert(refused_record)
-            .values(values)
-            .on_conflict_do_nothing()
-            .returning(refused_record.c.topic, refused_record.c.partition, refused_record.c.offset)
-        )
-        new = {tuple(row) for row in await self._session.execute(statement)}
+        positions = {
+            "topic": [item.raw.topic for item in refused],
+            "partition": [item.raw.partition for item in refused],
+            "offset": [item.raw.offset for item in refused],
+            "timestamp_ms": [item.raw.timestamp_ms for item in refused],
+            "reason": [item.reason for item in refused],
+        }
+        new = {tuple(row) for row in await self._session.execute(_REMEMBER_POSITIONS, positions)}
         return [item for item in refused if (item.raw.topic, item.raw.partition, item.raw.offset) in new]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ARRAY, BigInteger, any_, cast, delete, select, text, update
 
-from consumer.db.errors import transient_errors
+from consumer.db.errors import as_transient, transient_errors
 from consumer.db.own_tables import outbox
+from consumer.errors import TransientError
 from consumer.outbound import OutboxMessage
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
     from consumer.db.database import Database
     from schemas.records import RawHeaders
+
+LET_GO_SECONDS: Final = 1.0  # at the very end of a shutdown, perhaps with a database that does not answer
 
 _INSERT: Final = text("""
     INSERT INTO forecast_consumer.outbox (event_id, topic, partition, key, value, headers)
@@ -81,14 +86,12 @@ class SqlOutbox:
         async with self._database.transaction() as session:
             return await session.scalar(_HOLD, {"owner": self._owner, "seconds": seconds}) is not None
 
-    @transient_errors
     async def let_go(self) -> None:
-        """Give the lease up at once, so that another relay need not wait for its end."""
-        async with self._database.transaction() as session:
-            await session.execute(
-                text("DELETE FROM forecast_consumer.role_lease WHERE role = 'relay' AND owner = :owner"),
-                {"owner": self._owner},
-            )
+        """Give the lease up at once, so that another relay need not wait for its end; if that fails, it waits."""
+        statement = text("DELETE FROM forecast_consumer.role_lease WHERE role = 'relay' AND owner = :owner")
+        with suppress(TransientError), as_transient():
+            async with asyncio.timeout(LET_GO_SECONDS), self._database.transaction() as session:
+                await session.execute(statement, {"owner": self._owner})
 
     @transient_errors
     async def pending(self, limit: int) -> list[tuple[int, OutboxMessage]]:

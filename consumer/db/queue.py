@@ -60,7 +60,8 @@ _EXTEND: Final = text("""
 _HAND_BACK: Final = text("""
     UPDATE forecast_consumer.command
        SET state = 'queued', lease_owner = NULL, lease_until = NULL, attempt = attempt - :uncounted,
-           available_at = clock_timestamp() + make_interval(secs => :delay)
+           available_at = clock_timestamp()
+               + CASE WHEN cancel_reason IS NULL THEN make_interval(secs => :delay) ELSE interval '0' END
      WHERE execucao_id = :execucao_id AND lease_epoch = :epoch AND state = 'running'""")
 
 
@@ -114,7 +115,7 @@ class SqlCommandQueue:
         await self._give_back(lease, delay=0.0, uncounted=1)
 
     async def retry_later(self, lease: Lease, delay_seconds: float) -> None:
-        """Queue it again after the delay."""
+        """Queue it again after the delay; one that is to be cancelled need not wait."""
         await self._give_back(lease, delay=delay_seconds, uncounted=0)
 
     @asynccontextmanager

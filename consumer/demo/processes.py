@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
 
 import psutil
+
+from consumer.demo.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,35 +22,6 @@ if TYPE_CHECKING:
 # Below the range from which the kernel takes the ports of outgoing connections: a client that reconnects to a
 # server that is down could otherwise connect to itself, and the server would find its port taken at its restart.
 _PORTS: Final = range(20_000, 32_000)
-
-# Runs beside a server. "done" means that the server was stopped properly; a closed pipe or another parent means
-# that the owner is gone, however it died. A stopped (SIGSTOP) server acts on a signal only once it continues.
-_GUARD: Final = """
-import os, select, signal, shutil, sys, time
-owner, server, first, directory = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-def alive():
-    try:
-        os.kill(server, 0)
-    except OSError:
-        return False
-    return True
-while os.getppid() == owner:
-    if select.select([0], [], [], 0.5)[0]:
-        if os.read(0, 4) == b"done":
-            sys.exit()
-        break
-for number in (first, signal.SIGKILL):
-    try:
-        os.kill(server, number)
-        os.kill(server, signal.SIGCONT)
-    except OSError:
-        break
-    deadline = time.monotonic() + 5
-    while alive() and time.monotonic() < deadline:
-        time.sleep(0.05)
-if directory:
-    shutil.rmtree(directory, ignore_errors=True)
-"""
 
 
 class ServerError(RuntimeError):
@@ -84,7 +56,7 @@ class ServerProcess:
     orphan_signal: signal.Signals = signal.SIGTERM
     remove_when_orphaned: Path | None = None
     _server: subprocess.Popen[bytes] | None = None
-    _guard: subprocess.Popen[bytes] | None = None
+    _guard: Guard | None = None
 
     @property
     def pid(self) -> int:
@@ -115,8 +87,9 @@ class ServerProcess:
             self._spawn(log)
         deadline = time.monotonic() + within
         while not ready(self._logged(offset)):
-            if not self.running or time.monotonic() > deadline:
-                how = "was not ready in time" if self.running else "ended at once"
+            ended = not self.running
+            if ended or time.monotonic() > deadline:
+                how = "ended at once" if ended else "was not ready in time"
                 self.kill()
                 raise ServerError(f"{self.arguments[0]} {how}. Its log, {self.log}, ends:\n{self.log_tail()}")
             time.sleep(0.02)
@@ -173,26 +146,14 @@ class ServerProcess:
             extra_groups=None if self.user.gid is None else [],
             start_new_session=True,  # Ctrl-C in the terminal stops the owner, and the owner stops the server
         )
-        directory = str(self.remove_when_orphaned or "")
-        watched = (os.getpid(), self._server.pid, int(self.orphan_signal))
-        self._guard = subprocess.Popen(  # noqa: S603  our own interpreter and script
-            [sys.executable, "-I", "-S", "-c", _GUARD, *map(str, watched), directory],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._guard = Guard.over(self._server.pid, first_signal=self.orphan_signal, remove=self.remove_when_orphaned)
 
     def _reap(self) -> None:
         if self._server is not None:
             self._server.wait(10)
             self._server = None
-        if self._guard is not None and self._guard.stdin is not None:
-            # The guard may have been killed by hand: then there is nobody to tell.
-            try:
-                self._guard.stdin.write(b"done")
-                self._guard.stdin.close()
-            except BrokenPipeError:
-                pass
-            self._guard.wait(10)
+        if self._guard is not None:
+            self._guard.dismiss()
             self._guard = None
 
     def _children(self) -> list[psutil.Process]:
@@ -227,7 +188,5 @@ def free_port() -> int:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass

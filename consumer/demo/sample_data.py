@@ -80,13 +80,11 @@ async def _insert(connection: Connection[Record], table: str, columns: tuple[str
     # COPY cannot skip what exists; through a temporary table a second load is as good as none.
     staging = f"sample_{table}"
     names = ", ".join(columns)
-    await connection.execute(
-        f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA"
-    )
+    like = f"SELECT {names} FROM {table} WITH NO DATA"  # noqa: S608  constants of this module only
+    await connection.execute(f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS {like}")
     await connection.copy_records_to_table(staging, records=rows, columns=columns)
-    # Only constants of this module are put into the statement.
     await connection.execute(
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging} ON CONFLICT DO NOTHING"  # noqa: S608
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging} ON CONFLICT DO NOTHING"  # noqa: S608  the same
     )
 
 

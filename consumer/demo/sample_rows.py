@@ -83,9 +83,7 @@ def product_rows(sales: SampleSales) -> Rows:
     """Rows of ``produto``: id, codigo, descricao, tipo_produto, preco_venda, updated_at."""
     return [
         (sample_id("produto", source), f"CJ-{source}", description, "REVENDA", _decimal(price), as_of(sales))
-        for source, description, price in sales.products.select(
-            "source_id", "description", "list_price"
-        ).iter_rows()
+        for source, description, price in sales.products.select("source_id", "description", "list_price").iter_rows()
     ]
 
 

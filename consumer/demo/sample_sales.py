@@ -8,8 +8,8 @@ What is taken from 1.47 million purchases of 2,469 households, and how:
 - Left out are the tills' miscellaneous items (``COUPON/MISC ITEMS``): their quantity is no number of units (fuel
   is booked there in thousandths of a gallon) and would drown everything else.
 - The list price is the average price of a unit of the last 13 weeks *with sales*, before the loyalty card's and
-  the retailer's own discounts: ``(sales_value + retail_disc + coupon_match_disc) / quantity``. It is above what was paid on
-  average, as list prices are.
+  the retailer's own discounts: ``(sales_value + retail_disc + coupon_match_disc) / quantity``. It is above what was
+  paid on average, as list prices are.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from consumer.execution.run import DrainingError
 from consumer.forecasting.compute import compute_chunk
 from consumer.forecasting.types import ChunkRequest, ChunkResult
 from consumer.steps import MODEL_STEPS, Step
@@ -26,22 +27,15 @@ PROGRESS_SECONDS: Final = 1.0  # progress inside a step is sent at most this oft
 
 
 async def compute_chunks(run: Run, plan: Plan) -> None:
-    """Compute what is not committed yet, as many chunks at once as there are model processes.
+    """Compute what is not committed yet, step by step, as many chunks at once as there are model processes.
 
     Raises:
         DrainingError: The process shuts down; the chunks in flight were committed first.
     """
     chunks = await run.queue.chunks(run.claim.lease.execucao_id)
     stage = ModelStage(run, plan, chunks)
-    todo = iter([chunk for chunk in chunks if not chunk.done])
-    try:
-        async with asyncio.TaskGroup() as lanes:
-            for _ in range(run.options.parallel_chunks):
-                lanes.create_task(stage.work_through(todo))
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from group  # the first failure ended the others; it decides what follows
-    if stage.unfinished:
-        run.leave_if_draining()
+    for step in MODEL_STEPS:
+        await stage.run_step([chunk for chunk in chunks if chunk.step is step and not chunk.done])
 
 
 def open_next_step(execution: Execution, sizes: Mapping[Step, int], notes: Mapping[Step, str], now: datetime) -> None:
@@ -56,28 +50,34 @@ def open_next_step(execution: Execution, sizes: Mapping[Step, int], notes: Mappi
 
 
 class ModelStage:
-    """The model steps of one attempt: which chunks are left, and when a step begins and ends."""
+    """The model steps of one attempt: chunks through the processes, and when a step begins and ends."""
 
     def __init__(self, run: Run, plan: Plan, chunks: Sequence[ChunkProgress]) -> None:
         self._run = run
         self._plan = plan
         self._sizes: Counter[Step] = Counter()
-        self._left: Counter[Step] = Counter()
         for chunk in chunks:
             self._sizes[chunk.step] += chunk.size
-            self._left[chunk.step] += not chunk.done
         self._started = self._reported = run.clock.monotonic()
         self._computed = 0
 
-    @property
-    def unfinished(self) -> int:
-        """Chunks that are not committed."""
-        return self._left.total()
+    async def run_step(self, chunks: Sequence[ChunkProgress]) -> None:
+        """Compute chunks of one step side by side; steps follow each other, so that their log reads in order."""
+        todo = iter(chunks)
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(min(self._run.options.parallel_chunks, len(chunks))):
+                    lanes.create_task(self._work_through(todo))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group  # the first failure ended the others; it decides what follows
+        if next(todo, None) is not None:
+            raise DrainingError
 
-    async def work_through(self, todo: Iterator[ChunkProgress]) -> None:
+    async def _work_through(self, todo: Iterator[ChunkProgress]) -> None:
         """Take chunks until there are none left or the process shuts down."""
-        for chunk in todo:
-            if self._run.draining.is_set():
+        while not self._run.draining.is_set():
+            chunk = next(todo, None)
+            if chunk is None:
                 return
             await self._commit(chunk, await self._compute(chunk))
 
@@ -101,7 +101,6 @@ class ModelStage:
             unstorable = await work.replace_metrics(result.metrics)
             await work.save_chunk(chunk.number, {**result.summary, "rows": rows, "unstorable_metrics": unstorable})
             self._advance(work.execution, chunk)
-        self._left[chunk.step] -= 1
         self._computed += chunk.size
 
     def _advance(self, execution: Execution, chunk: ChunkProgress) -> None:
@@ -109,16 +108,16 @@ class ModelStage:
         now = self._run.clock.now()
         execution.start_step(chunk.step, now, products_total=self._sizes[chunk.step])
         execution.count_products(chunk.step, chunk.size)
-        if self._left[chunk.step] == 1:
+        # Decided by the counter under the row's lock, not by ours: the lanes' commits interleave.
+        if execution.steps[chunk.step].records == self._sizes[chunk.step]:
             execution.complete_step(chunk.step, now, details={"products": self._sizes[chunk.step]})
             open_next_step(execution, self._sizes, self._plan.notes, now)
         elif self._run.clock.monotonic() - self._reported >= PROGRESS_SECONDS:
             self._reported = self._run.clock.monotonic()
-            execution.report(chunk.step, now, self._eta_seconds(chunk.size))
+            execution.report(chunk.step, now, self._eta_seconds(execution, chunk.size))
 
-    def _eta_seconds(self, just_done: int) -> float:
+    def _eta_seconds(self, execution: Execution, just_done: int) -> float:
         """Seconds left at the rate of this attempt."""
         elapsed = self._run.clock.monotonic() - self._started
-        done = self._computed + just_done
-        left = sum(self._sizes.values()) - done
-        return round(elapsed / done * left, 1)
+        left = execution.products_total - execution.products_processed
+        return round(elapsed / (self._computed + just_done) * left, 1)

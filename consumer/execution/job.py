@@ -8,6 +8,7 @@ from consumer.execution.chunks import compute_chunks
 from consumer.execution.closing import close
 from consumer.execution.prepare import prepare
 from consumer.execution.run import JobOptions, Plan, Run
+from consumer.steps import Step
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +41,8 @@ class ForecastJob:
         run = Run(claim, self._queue, self._sales, self._compute, self._clock, self._options, draining)
         async with run.queue.fenced(claim.lease) as work:
             work.execution.begin(run.clock.now())
+            if claim.plan is None:
+                work.execution.start_step(Step.LOAD_DATA, run.clock.now())
         plan = Plan.from_json(claim.plan) if claim.plan is not None else await prepare(run)
         await compute_chunks(run, plan)
         await close(run, plan)

@@ -59,8 +59,6 @@ async def prepare(run: Run) -> Plan:
 
 async def _load(run: Run) -> tuple[date, dict[str, ProductOverview]]:
     """Step 1: the newest week and what each product's history amounts to."""
-    async with run.queue.fenced(run.claim.lease) as work:
-        work.execution.start_step(Step.LOAD_DATA, run.clock.now())
     as_of = await run.sales.newest_week()
     if as_of is None:
         raise PermanentError(ErrorCode.NO_DATA, "serie_temporal holds no sales at all; ingest history first")
@@ -88,7 +86,7 @@ async def _choose_models(
         overviews = {entry.product_id: entry for entry in await run.sales.overview(None)}
     learned_until = as_of if run.task == "predict" else as_of - timedelta(weeks=run.weeks)
     shapes = await _shapes(run, unclassified(known), learned_until)
-    products = plan_products(known, overviews, shapes, as_of=learned_until, modelo=run.claim.command.modelo)
+    products = plan_products(known, overviews, shapes, as_of=as_of, modelo=run.claim.command.modelo)
     return products, unknown
 
 

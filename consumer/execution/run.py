@@ -58,15 +58,6 @@ class Run:
             return command.horizonte_semanas
         return command.holdout_weeks if isinstance(command, RunBacktest) else TRAIN_HOLDOUT_WEEKS
 
-    def leave_if_draining(self) -> None:
-        """Stop at a point from which another process can go on.
-
-        Raises:
-            DrainingError: The process is shutting down.
-        """
-        if self.draining.is_set():
-            raise DrainingError
-
 
 class DrainingError(Exception):
     """The process is shutting down: hand the execution back, its checkpoint is good."""

@@ -69,10 +69,10 @@ class Worker:
 
     async def run_once(self) -> int:
         """Claim as many commands as there is room for; how many came."""
+        self._wake.clear()  # also without room: the next execution that ends wakes us again
         room = self._options.executions - len(self._running)
         if room <= 0:
             return 0
-        self._wake.clear()
         try:
             claims = await self._queue.claim(room)
         except TransientError as error:

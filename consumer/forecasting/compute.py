@@ -42,14 +42,14 @@ INVALID_DATA: Final = "invalid-data"
 MODEL_FAILED: Final = "model-failed"
 OUT_OF_RANGE: Final = "out-of-range"
 
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _WARM_UP_WEEKS: Final = 16
 
 
 def warm_up() -> None:
     """Initialise a worker process: one thread a library, the models' library loaded, one tiny fit done."""
     # The variables reach what is loaded later, the limits what is loaded already.
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     volume = np.arange(1.0, _WARM_UP_WEEKS + 1)
     fit_first((Variant.AUTO_ETS, Variant.TSB), History(volume, volume), 1, 0)
     import_module("threadpoolctl").threadpool_limits(1)
@@ -68,9 +68,7 @@ def compute_chunk(request: ChunkRequest) -> ChunkResult:
     for product in request.products:
         own = rows.get(product.product_id)
         chunk.compute(product, own if own is not None and own.week.size else None)
-    return ChunkResult(
-        tuple(chunk.forecasts), tuple(chunk.metrics), tuple(chunk.failures), chunk.tally.to_json()
-    )
+    return ChunkResult(tuple(chunk.forecasts), tuple(chunk.metrics), tuple(chunk.failures), chunk.tally.to_json())
 
 
 @dataclass(slots=True)
@@ -87,7 +85,7 @@ class _Chunk:
         """Add one product."""
         self.tally.products += 1
         self.tally.count("chosen_by", product.reason)
-        if rows is None or not product.models:
+        if rows is None:
             self._fail(product, NO_DATA, f"no weekly sales up to {self.request.as_of}")
             return
         try:
@@ -109,9 +107,7 @@ class _Chunk:
         price = expected_price(history, product.preco_venda)
         revenue = revenue_quantiles(fit.quantiles, price)
         first_week = self.request.as_of + timedelta(weeks=1)
-        self.forecasts.append(
-            ProductForecast(product.product_id, fit.variant, first_week, fit.quantiles, revenue)
-        )
+        self.forecasts.append(ProductForecast(product.product_id, fit.variant, first_week, fit.quantiles, revenue))
         self.tally.without_price += price is None
         self._count(product, fit)
 

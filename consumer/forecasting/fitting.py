@@ -59,7 +59,7 @@ def fit_first(models: tuple[Variant, ...], history: History, horizon: int, seed:
         AllModelsFailedError: Every model raised, or gave numbers that are not finite, absurd or too large.
     """
     problems: list[str] = []
-    if ENDED in history.notes and models[0] is not Variant.TSB:
+    if ENDED in history.notes and models[:1] != (Variant.TSB,):
         problems.append("demand has ended")
         models = (Variant.TSB, *models)
     for variant in models:
@@ -67,7 +67,7 @@ def fit_first(models: tuple[Variant, ...], history: History, horizon: int, seed:
         if problem is None:
             return Fit(variant, quantiles, "; ".join(problems) or None)
         problems.append(f"{variant} failed ({problem})")
-    raise AllModelsFailedError("; ".join(problems))
+    raise AllModelsFailedError("; ".join(problems) or "no model was planned")
 
 
 def product_seed(seed: int, product_id: str) -> int:

@@ -30,9 +30,7 @@ _STEPS: Final[Mapping[ModeloForecast, int]] = {
 def unclassified(profiles: Iterable[ProductProfile]) -> tuple[str, ...]:
     """Ids of products whose regularity must be computed (``demand_shapes``) before they can be planned."""
     return tuple(
-        profile.product_id
-        for profile in profiles
-        if profile.classe_xyz is None or profile.padrao_demanda is None
+        profile.product_id for profile in profiles if profile.classe_xyz is None or profile.padrao_demanda is None
     )
 
 
@@ -52,9 +50,8 @@ def plan_products(
         overviews: By product id, of every product with sales, also those not asked for: revenue classes that
             are computed here are shares of them all. For train and backtest of the sales before the holdout.
         shapes: By product id, of the ``unclassified`` products; likewise without the holdout.
-        as_of: Newest week that any product has. The age of a product counts to here also for train and
-            backtest: they measure the models that a predict would use, and age tells nothing of the demand
-                held out.
+        as_of: Newest week that any product has. A product's age counts to here also for train and backtest:
+            they measure the models that a predict would use, and age tells nothing of the demand held out.
         modelo: The command's override.
         available: Variants that this installation can run.
     """

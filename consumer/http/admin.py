@@ -49,6 +49,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # until somebody listens, the kernel lets a second process bind the port as well
     except OSError as error:
         listener.close()
         message = f"admin port {host}:{port} cannot be used: {error.strerror}; set FORECAST_ADMIN_PORT to a free one"

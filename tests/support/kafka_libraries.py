@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -29,6 +30,7 @@ def kafka_version() -> str:
     return found.group(1)
 
 
+@functools.cache
 def java_version() -> int | None:
     """Major version of the ``java`` on the path; None without one that answers."""
     if shutil.which("java") is None:

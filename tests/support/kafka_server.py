@@ -41,13 +41,11 @@ class KafkaServer:
         heap_megabytes: ``-Xmx`` of the JVM.
     """
 
-    restartable = True
-
     def __init__(
         self, directory: Path | None = None, *, settings: Mapping[str, str] | None = None, heap_megabytes: int = 512
     ) -> None:
+        self._directory = directory
         self._temporary = directory is None
-        self.directory = (directory or Path(tempfile.mkdtemp(prefix="forecast-kafka-"))).resolve()
         self.port = free_port()
         self._controller_port = free_port()
         self._settings = dict(settings or {})
@@ -63,6 +61,13 @@ class KafkaServer:
     def description(self) -> str:
         """For the header of the test run."""
         return f"Apache Kafka {kafka_version()} by Maven (Java {java_version()}), {self.bootstrap_servers}"
+
+    @property
+    def directory(self) -> Path:
+        """Data, configuration and log; a temporary one is made when it is first asked for."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="forecast-kafka-"))
+        return self._directory
 
     @property
     def pid(self) -> int:
@@ -114,8 +119,9 @@ class KafkaServer:
     def close(self) -> None:
         """Stop, and remove a temporary directory."""
         self.stop()
-        if self._temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        if self._temporary and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = self._process = None
 
     def __enter__(self) -> Self:
         try:

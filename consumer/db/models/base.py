@@ -35,9 +35,7 @@ def enum_type(members: type[StrEnum]) -> Enum:
 
 
 TextId = Annotated[str, mapped_column(Text, primary_key=True)]
-CreatedAt = Annotated[
-    datetime, mapped_column(DateTime(timezone=True), server_default=func.current_timestamp())
-]
+CreatedAt = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.current_timestamp())]
 
 
 def produto_key() -> MappedColumn[str]:

@@ -54,9 +54,7 @@ class Produto(Base):
     ativo: Mapped[bool] = mapped_column(server_default=text("true"))
     custo_unitario: Mapped[Decimal | None] = mapped_column(Numeric(12, 4))
     custo_pedido: Mapped[Decimal | None] = mapped_column(Numeric(12, 4))
-    custo_manutencao_pct_ano: Mapped[Decimal | None] = mapped_column(
-        Numeric(5, 2), server_default=text("25.00")
-    )
+    custo_manutencao_pct_ano: Mapped[Decimal | None] = mapped_column(Numeric(5, 2), server_default=text("25.00"))
     preco_venda: Mapped[Decimal | None] = mapped_column(Numeric(12, 4))
     politica_ressuprimento: Mapped[str] = mapped_column(POLITICA_RESSUPRIMENTO, server_default="PONTO_PEDIDO")
     intervalo_revisao_dias: Mapped[int | None]

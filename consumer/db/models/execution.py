@@ -34,9 +34,7 @@ class ExecucaoPlanejamento(Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
-    created_by: Mapped[str | None] = mapped_column(
-        ForeignKey("usuario.id", onupdate="CASCADE", ondelete="SET NULL")
-    )
+    created_by: Mapped[str | None] = mapped_column(ForeignKey("usuario.id", onupdate="CASCADE", ondelete="SET NULL"))
     created_at: Mapped[CreatedAt]
 
     usuario: Mapped["Usuario | None"] = relationship(lazy="raise")

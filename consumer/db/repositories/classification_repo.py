@@ -32,9 +32,7 @@ class ClassificationRepository:
     async def suggestion(self, product_id: str) -> str | None:
         """The model that a planner wants for a product (``modelo_forecast_sugerido``), None without one."""
         suggested: str | None = await self._session.scalar(
-            select(SkuClassification.modelo_forecast_sugerido).where(
-                SkuClassification.produto_id == product_id
-            )
+            select(SkuClassification.modelo_forecast_sugerido).where(SkuClassification.produto_id == product_id)
         )
         return suggested
 

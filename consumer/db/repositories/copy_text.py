@@ -50,9 +50,7 @@ def result_rows(execucao_id: str, horizon: int, forecasts: Iterable[ProductForec
         _check_first_week(forecast)
         lines.extend(_target_rows(execucao_id, horizon, forecast, TargetType.VOLUME, forecast.volume))
         if forecast.revenue is not None:
-            lines.extend(
-                _target_rows(execucao_id, horizon, forecast, TargetType.FATURAMENTO, forecast.revenue)
-            )
+            lines.extend(_target_rows(execucao_id, horizon, forecast, TargetType.FATURAMENTO, forecast.revenue))
     return BytesIO("".join(lines).encode())
 
 
@@ -107,18 +105,14 @@ def _check_first_week(forecast: ProductForecast) -> None:
         )
 
 
-def _check_quantiles(
-    product_id: str, target: TargetType, quantiles: FloatArray, shape: tuple[int, int]
-) -> None:
+def _check_quantiles(product_id: str, target: TargetType, quantiles: FloatArray, shape: tuple[int, int]) -> None:
     if quantiles.shape != shape:
         raise ValueError(f"product {product_id}: {target} has the shape {quantiles.shape}, expected {shape}")
     # Written so that NaN, which compares false with everything, is refused as well.
     fits = np.abs(quantiles) < _RESULT_LIMIT
     if not fits.all():
         worst = quantiles[~fits][0]
-        raise ValueError(
-            f"product {product_id}: {target} has the value {worst}, which numeric(14,4) cannot hold"
-        )
+        raise ValueError(f"product {product_id}: {target} has the value {worst}, which numeric(14,4) cannot hold")
 
 
 def _escaped(value: str) -> str:

@@ -64,9 +64,7 @@ class ExecutionRepository:
         """
         if not executions:
             return set()
-        inserted = await self._session.scalars(
-            bulk_sql.INSERT_EXECUTIONS, bulk_sql.execution_arrays(executions)
-        )
+        inserted = await self._session.scalars(bulk_sql.INSERT_EXECUTIONS, bulk_sql.execution_arrays(executions))
         return set(inserted)
 
     async def get(self, execucao_id: str) -> ExecutionRecord | None:
@@ -137,16 +135,12 @@ class ExecutionRepository:
         row = await self._session.get(ExecucaoPlanejamento, execucao_id, with_for_update=True)
         if row is None:
             return False
-        if row.status is StatusExecucao.EXECUTANDO or (
-            row.status in _UNFINISHED and row.started_at is not None
-        ):
+        if row.status is StatusExecucao.EXECUTANDO or (row.status in _UNFINISHED and row.started_at is not None):
             raise NotDeletableError(f"execution {execucao_id} has begun and not ended: cancel it first")
         await self._check_dependents(execucao_id, cascade=cascade)
         for table in _DEPENDENTS if cascade else ():
             await self._session.execute(delete(table).where(table.execucao_id == execucao_id))
-        await self._session.execute(
-            delete(ExecucaoPlanejamento).where(ExecucaoPlanejamento.id == execucao_id)
-        )
+        await self._session.execute(delete(ExecucaoPlanejamento).where(ExecucaoPlanejamento.id == execucao_id))
         return True
 
     async def lock_many(self, ids: Sequence[str]) -> dict[str, StatusExecucao]:
@@ -206,8 +200,7 @@ class ExecutionRepository:
 
     async def _check_dependents(self, execucao_id: str, *, cascade: bool) -> None:
         counts = [
-            select(func.count()).where(table.execucao_id == execucao_id).scalar_subquery()
-            for table in _DEPENDENTS
+            select(func.count()).where(table.execucao_id == execucao_id).scalar_subquery() for table in _DEPENDENTS
         ]
         champion = (
             select(func.min(ForecastModelo.tipo_modelo))
@@ -222,9 +215,7 @@ class ExecutionRepository:
         if any(found) and not cascade:
             kinds = zip(found, ("step logs", "forecasts", "metrics", "models"), strict=True)
             rows = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
-            raise NotDeletableError(
-                f"execution {execucao_id} has {rows}: delete them with it (cascade) or keep it"
-            )
+            raise NotDeletableError(f"execution {execucao_id} has {rows}: delete them with it (cascade) or keep it")
 
     async def _read(self, query: Select[ExecucaoPlanejamento]) -> list[ExecutionRecord]:
         # Bulk statements change rows behind the session's back, so what it remembers is read anew.

@@ -36,12 +36,8 @@ _DELETE_RESULTS: Final = text(
 _DELETE_METRICS: Final = text("DELETE FROM forecast_metrica WHERE id = ANY(:ids)")
 _COUNT_RESULTS: Final = text("SELECT count(*) FROM forecast_resultado WHERE execucao_id = :execucao_id")
 # Versions and champions of one model type are given out by one transaction at a time.
-_LOCK_TYPE: Final = text(
-    "SELECT pg_advisory_xact_lock(hashtextextended('forecast_modelo ' || :tipo_modelo, 0))"
-)
-_NEXT_VERSION: Final = text(
-    "SELECT coalesce(max(versao), 0) + 1 FROM forecast_modelo WHERE tipo_modelo = :tipo_modelo"
-)
+_LOCK_TYPE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('forecast_modelo ' || :tipo_modelo, 0))")
+_NEXT_VERSION: Final = text("SELECT coalesce(max(versao), 0) + 1 FROM forecast_modelo WHERE tipo_modelo = :tipo_modelo")
 
 
 class ForecastRepository:
@@ -50,9 +46,7 @@ class ForecastRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def replace_results(
-        self, execucao_id: str, horizon: int, forecasts: Sequence[ProductForecast]
-    ) -> int:
+    async def replace_results(self, execucao_id: str, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
         """Write forecasts in place of any that the execution wrote for these products before.
 
         Ids follow from execution, product, target and week, so writing the same forecasts again gives the
@@ -151,9 +145,7 @@ class ForecastRepository:
         await self._session.execute(_LOCK_TYPE, {"tipo_modelo": model.tipo_modelo})
         former = await self.champion(model.tipo_modelo)
         of_type = ForecastModelo.tipo_modelo == model.tipo_modelo
-        champions = update(ForecastModelo).where(
-            of_type, ForecastModelo.is_champion | (ForecastModelo.id == model_id)
-        )
+        champions = update(ForecastModelo).where(of_type, ForecastModelo.is_champion | (ForecastModelo.id == model_id))
         await self._session.execute(champions.values(is_champion=ForecastModelo.id == model_id))
         return None if former is None or former.id == model_id else former.id
 
@@ -172,9 +164,7 @@ class ForecastRepository:
     ) -> list[ModelRecord]:
         """Trained models by type, the newest version first."""
         query: Select[ForecastModelo] = (
-            select(ForecastModelo)
-            .order_by(ForecastModelo.tipo_modelo, ForecastModelo.versao.desc())
-            .limit(limit)
+            select(ForecastModelo).order_by(ForecastModelo.tipo_modelo, ForecastModelo.versao.desc()).limit(limit)
         )
         if tipo_modelo is not None:
             query = query.where(ForecastModelo.tipo_modelo == tipo_modelo)

@@ -1,7 +1,7 @@
 """Demand in rare and uneven lumps.
 
-After Willemain, Smart and Schwarz (2004), "A new approach to forecasting intermittent demand for service parts
-inventories".
+After Willemain, Smart and Schwarz (2004), "A new approach to forecasting intermittent demand for service
+parts inventories".
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Measurements of the service against itself; run with ``make bench``."""

@@ -1,0 +1,1 @@
+"""The command line. ``commands`` declares it and imports next to nothing; ``work`` does it, imported when called."""
