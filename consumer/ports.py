@@ -184,8 +184,8 @@ class SalesReader(Protocol):
         """The newest Monday that any product has a row for."""
         ...
 
-    async def overview(self, product_ids: Sequence[str] | None) -> list[ProductOverview]:
-        """The products that have data, sorted by id; None asks for all."""
+    async def overview(self, product_ids: Sequence[str] | None, until: date) -> list[ProductOverview]:
+        """The products that have data up to the week of ``until``, sorted by id; None asks for all."""
         ...
 
     async def profiles(self, product_ids: Sequence[str]) -> dict[str, ProductProfile]:

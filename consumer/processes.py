@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import multiprocessing
 import os
-import os
 import signal
 import sys
 from concurrent.futures import BrokenExecutor
@@ -71,6 +70,8 @@ class ProcessCompute:
         await asyncio.gather(*(self.run(_nothing, None) for _ in range(self._processes)))
 
     def _new_pool(self) -> ProcessPool:
+        # Before warm_up can set a limit, numpy is loaded: what a process inherits must say how many threads.
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
         return ProcessPool(
             max_workers=self._processes,
             initializer=_start_process,

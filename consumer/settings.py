@@ -27,62 +27,70 @@ class Settings(BaseSettings):
         description="PostgreSQL, as the backend's DATABASE_URL",
     )
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka, host:port[,host:port]")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_username: str | None = None
-    kafka_password: SecretStr | None = None
-    kafka_ssl_cafile: Path | None = None
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to the brokers"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="with a SASL_ protocol"
+    )
+    kafka_username: str | None = Field(None, description="with a SASL_ protocol")
+    kafka_password: SecretStr | None = Field(None, description="with a SASL_ protocol")
+    kafka_ssl_cafile: Path | None = Field(None, description="certificates to trust; none: the system's")
     admin_host: str = Field("127.0.0.1", description="address of /livez, /readyz and /metrics")
     admin_port: int = Field(8081, ge=0, le=65535, description="0: any free port")
 
     # --- topics and the group
-    group_id: str = "forecast-consumer"
-    topic_train: str = "forecast.train"
-    topic_predict: str = "forecast.predict"
-    topic_backtest: str = "forecast.backtest"
-    topic_cancel: str = "forecast.cancel"
-    topic_status: str = "forecast.status"
-    topic_step_log: str = "forecast.step-log"
-    topic_dlq: str = "forecast.dlq"
+    group_id: str = Field("forecast-consumer", description="consumer group of the intake role")
+    topic_train: str = Field("forecast.train", description="commands in")
+    topic_predict: str = Field("forecast.predict", description="commands in")
+    topic_backtest: str = Field("forecast.backtest", description="commands in")
+    topic_cancel: str = Field("forecast.cancel", description="commands in")
+    topic_status: str = Field("forecast.status", description="status events and rejections out")
+    topic_step_log: str = Field("forecast.step-log", description="step events out")
+    topic_dlq: str = Field("forecast.dlq", description="bad records out, as they came")
     reply_topic_pattern: str = Field(r".*\.reply$", description="NestJS reply topics that are honoured")
 
     # --- roles of this process
-    roles: Annotated[tuple[Role, ...], NoDecode] = ALL_ROLES
+    roles: Annotated[tuple[Role, ...], NoDecode] = Field(
+        ALL_ROLES, description="what this process does, separated by commas"
+    )
     instance: str = Field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}", description="name in leases and logs"
     )
 
     # --- intake
     intake_batch: PositiveInt = Field(500, description="records of one poll, one transaction")
-    intake_poll_seconds: PositiveFloat = 1.0
-    max_poll_interval_seconds: PositiveFloat = 600.0
-    session_timeout_seconds: PositiveFloat = 30.0
+    intake_poll_seconds: PositiveFloat = Field(1.0, description="longest wait of one poll")
+    max_poll_interval_seconds: PositiveFloat = Field(
+        600.0, description="without a poll for so long, the group moves on"
+    )
+    session_timeout_seconds: PositiveFloat = Field(30.0, description="without a heartbeat for so long, likewise")
 
     # --- worker
     worker_executions: PositiveInt = Field(2, description="executions that run at once in this process")
     compute_processes: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1, description="model processes")
     chunk_products: PositiveInt = Field(200, description="products computed and committed together")
     chunk_timeout_seconds: PositiveFloat = Field(900.0, description="a chunk that computes longer is killed")
-    lease_seconds: PositiveFloat = 30.0
+    lease_seconds: PositiveFloat = Field(30.0, description="a dead worker's executions go on elsewhere after it")
     poll_seconds: PositiveFloat = Field(0.5, description="how often an idle worker or relay looks")
-    max_attempts: PositiveInt = 5
+    max_attempts: PositiveInt = Field(5, description="of one execution, then ERRO")
     backoff_seconds: PositiveFloat = Field(2.0, description="first pause before another attempt; doubles, with jitter")
-    backoff_max_seconds: PositiveFloat = 300.0
+    backoff_max_seconds: PositiveFloat = Field(300.0, description="longest pause before another attempt")
     seed: int = Field(20_240_101, ge=0, le=2**31 - 1, description="of every random number in a forecast")
     champion_margin: float = Field(1.0, ge=0, description="points of WAPE by which a challenger must be better")
 
     # --- relay
-    relay_batch: PositiveInt = 1000
+    relay_batch: PositiveInt = Field(1000, description="messages published at once")
     relay_poll_seconds: PositiveFloat = Field(0.05, description="how often the relay looks for other processes' events")
-    relay_lease_seconds: PositiveFloat = 4.0
-    publish_timeout_seconds: PositiveFloat = 10.0
+    relay_lease_seconds: PositiveFloat = Field(4.0, description="a dead relay is replaced after it")
+    publish_timeout_seconds: PositiveFloat = Field(10.0, description="for the broker's acknowledgement")
 
     # --- the process
     startup_wait_seconds: float = Field(60.0, ge=0, description="patience with a database or broker that is not up yet")
     grace_seconds: PositiveFloat = Field(20.0, description="from SIGTERM until everything is closed by force")
-    loop_lag_warning_seconds: PositiveFloat = 0.1
-    log_format: Literal["json", "console"] = "json"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    loop_lag_warning_seconds: PositiveFloat = Field(0.1, description="an event loop later than this is logged")
+    log_format: Literal["json", "console"] = Field("json", description="for machines or for people")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
 
     @field_validator("roles", mode="before")
     @classmethod

@@ -343,7 +343,7 @@ class FakeSales:
     async def newest_week(self) -> date | None:
         return AS_OF if self._volumes else None
 
-    async def overview(self, product_ids: Sequence[str] | None) -> list[ProductOverview]:
+    async def overview(self, product_ids: Sequence[str] | None, until: date) -> list[ProductOverview]:
         asked = self._volumes if product_ids is None else [name for name in self._volumes if name in set(product_ids)]
         return [self._overview(name) for name in asked]
 
@@ -366,7 +366,7 @@ class FakeSales:
 
     def _overview(self, name: str) -> ProductOverview:
         weeks = self._weeks(name)
-        return ProductOverview(name, weeks[0].item(), weeks[-1].item(), float(self._volumes[name].sum() * 2))
+        return ProductOverview(name, weeks[0].item(), weeks[-1].item(), float(np.nansum(self._volumes[name]) * 2))
 
 
 class InlineCompute:

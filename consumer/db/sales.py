@@ -29,10 +29,10 @@ class SqlSalesReader:
             return await TimeSeriesRepository(session).newest_week()
 
     @transient_errors
-    async def overview(self, product_ids: Sequence[str] | None) -> list[ProductOverview]:
+    async def overview(self, product_ids: Sequence[str] | None, until: date) -> list[ProductOverview]:
         """Products with data, sorted by id."""
         async with self._database.session() as session:
-            return await TimeSeriesRepository(session).overview(product_ids)
+            return await TimeSeriesRepository(session).overview(product_ids, until)
 
     @transient_errors
     async def profiles(self, product_ids: Sequence[str]) -> dict[str, ProductProfile]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import jinja2
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def draw(forecast: PicturedForecast) -> str:
         axes.set_ylim(bottom=0)
         axes.set_ylabel("units a week")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis_date()
+        axes.set_xticks(*_quarters(forecast))
         axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper left", bbox_to_anchor=(0, 1.2))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -60,3 +61,9 @@ def draw(forecast: PicturedForecast) -> str:
 def _days(weeks: WeekArray) -> FloatArray:
     """Days since 1970, which is how matplotlib counts dates."""
     return weeks.astype("datetime64[D]").astype(float)
+
+
+def _quarters(forecast: PicturedForecast) -> tuple[FloatArray, list[str]]:
+    """A tick every three months, and its label."""
+    months = np.arange(forecast.weeks[0], forecast.forecast_weeks[-1] + 1, dtype="datetime64[M]")[::3]
+    return _days(months), [f"{month:%b %y}" for month in months.tolist()]

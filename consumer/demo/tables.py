@@ -99,21 +99,22 @@ async def read_forecasts(session: AsyncSession, execucao_id: str, product_ids: S
 def forecast_table(forecasts: Sequence[PicturedForecast]) -> Table:
     """Each product's recent sales, and its next week and whole horizon in units: p50 and the band p10 to p90."""
     weeks = len(forecasts[0].forecast_weeks)
-    table = Table(title="forecast of one product of each kind, in units")
-    table.add_column("product", no_wrap=True, max_width=26)
+    table = Table(title="forecast of one product of each kind")
+    table.add_column("product", no_wrap=True, max_width=16)
     for heading in ("kind", "model"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("sold a week, last 4", "next week", "p10 to p90", f"next {weeks} weeks"):
-        table.add_column(heading, justify="right")
+    for heading in ("4 weeks", "next", "p10-p90", f"{weeks} weeks"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.caption = f"units a week: average of the last 4, next week's p50 and its band; sum of the next {weeks}"
     for forecast in forecasts:
         first = forecast.quantiles[0]
         table.add_row(
             forecast.name,
             forecast.kind,
             forecast.model,
-            f"{forecast.volume[-4:].mean():.1f}",
-            f"{first[2]:.1f}",
-            f"{first[0]:.1f} to {first[4]:.1f}",
+            f"{forecast.volume[-4:].mean():.0f}",
+            f"{first[2]:.0f}",
+            f"{first[0]:.0f}-{first[4]:.0f}",
             f"{forecast.quantiles[:, 2].sum():.0f}",
         )
     return table

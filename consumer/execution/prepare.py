@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -63,7 +64,7 @@ async def _load(run: Run) -> tuple[date, dict[str, ProductOverview]]:
     if as_of is None:
         raise PermanentError(ErrorCode.NO_DATA, "serie_temporal holds no sales at all; ingest history first")
     wanted = run.claim.command.produto_ids
-    overviews = {entry.product_id: entry for entry in await run.sales.overview(wanted)}
+    overviews = {entry.product_id: entry for entry in await run.sales.overview(wanted, as_of)}
     if not overviews:
         asked = "any product" if wanted is None else f"the {len(wanted)} products of produto_ids"
         raise PermanentError(ErrorCode.NO_DATA, f"serie_temporal holds no sales of {asked}")
@@ -81,13 +82,24 @@ async def _choose_models(
         for product_id in wanted
         if product_id not in profiles
     )
-    if any(profile.classe_abc is None for profile in known) and run.claim.command.produto_ids is not None:
-        # Classes are shares of all revenue, not of the revenue of the products that were asked for.
-        overviews = {entry.product_id: entry for entry in await run.sales.overview(None)}
     learned_until = as_of if run.task == "predict" else as_of - timedelta(weeks=run.weeks)
+    if any(profile.classe_abc is None for profile in known):
+        overviews = await _with_revenue_of_all(run, overviews, learned_until)
     shapes = await _shapes(run, unclassified(known), learned_until)
     products = plan_products(known, overviews, shapes, as_of=as_of, modelo=run.claim.command.modelo)
     return products, unknown
+
+
+async def _with_revenue_of_all(
+    run: Run, overviews: dict[str, ProductOverview], until: date
+) -> dict[str, ProductOverview]:
+    """Classes are shares of all products' revenue, and know nothing of the weeks that are held out."""
+    everything = {entry.product_id: entry for entry in await run.sales.overview(None, until)}
+    asked = {
+        name: replace(entry, revenue_52_weeks=everything[name].revenue_52_weeks if name in everything else 0.0)
+        for name, entry in overviews.items()
+    }
+    return everything | asked
 
 
 async def _shapes(run: Run, product_ids: Sequence[str], until: date) -> dict[str, DemandShape]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from consumer.errors import TransientError
 from consumer.kafka.connection import connection_arguments
@@ -57,20 +57,23 @@ async def create_topics(settings: Settings, partitions: int, replication: int) -
     Raises:
         TransientError: No broker answers, or it refuses.
     """
-    created: list[str] = []
     async with _admin(settings) as admin:
         there = set(await admin.list_topics())
-        for plan in planned_topics(settings, partitions):
-            if plan.name in there:
-                continue
-            topic = NewTopic(plan.name, plan.partitions, replication, topic_configs=plan.config)
-            answer = await admin.create_topics([topic])
-            for name, code, *message in answer.topic_errors:
-                error = for_code(code)
-                if code and error is not TopicAlreadyExistsError:
-                    raise TransientError(f"topic {name} was not created: {error.__name__} {message or ''}")
-            created.append(plan.name)
-    return created
+        missing = [plan for plan in planned_topics(settings, partitions) if plan.name not in there]
+        return [plan.name for plan in missing if await _create(admin, plan, replication)]
+
+
+async def _create(admin: Any, plan: TopicPlan, replication: int) -> bool:
+    """False when somebody else created it meanwhile."""
+    topic = NewTopic(plan.name, plan.partitions, replication, topic_configs=plan.config)
+    answer = await admin.create_topics([topic])
+    for name, code, *message in answer.topic_errors:
+        error = for_code(code)
+        if error is TopicAlreadyExistsError:
+            return False
+        if code:
+            raise TransientError(f"topic {name} was not created: {error.__name__} {message or ''}")
+    return True
 
 
 @asynccontextmanager
@@ -80,7 +83,10 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
         async with asyncio.timeout(ADMIN_SECONDS):
             await admin.start()
             yield admin
-    except (KafkaError, TimeoutError, OSError) as error:
+    except (KafkaConnectionError, TimeoutError, OSError) as error:
         raise TransientError(f"no broker answers at {settings.bootstrap_servers}: {type(error).__name__}") from error
+    except KafkaError as error:
+        message = f"the broker at {settings.bootstrap_servers} refuses: {type(error).__name__}: {error}"
+        raise TransientError(message) from error
     finally:
         await admin.close()

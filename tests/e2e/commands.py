@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,6 +68,8 @@ async def produce(
 ) -> list[Sent]:
     """Send in order and wait for every acknowledgement; gives where each record landed."""
     commands = list(commands)
+    # Ours, because the client tells the timestamp of a batch for each of its records.
+    now = int(time.time() * 1000)
     producer = AIOKafkaProducer(
         bootstrap_servers=topics.bootstrap_servers,
         acks="all",
@@ -76,12 +79,14 @@ async def produce(
         linger_ms=5,
     )
     async with producer:
-        waiting = [await _send(producer, topics, command) for command in commands]
+        waiting = [await _send(producer, topics, command, now) for command in commands]
         landed: Sequence[Any] = await asyncio.wait_for(asyncio.gather(*waiting), 60)
-    return [_sent(command, place) for command, place in zip(commands, landed, strict=True)]
+    return [_sent(command, place, now) for command, place in zip(commands, landed, strict=True)]
 
 
-async def _send(producer: AIOKafkaProducer, topics: Topics, command: Outgoing) -> asyncio.Future[Any]:
+async def _send(
+    producer: AIOKafkaProducer, topics: Topics, command: Outgoing, timestamp_ms: int
+) -> asyncio.Future[Any]:
     # aiokafka refuses a record with neither key nor value.
     key = b"" if command.key is None and command.value is None else command.key
     future: asyncio.Future[Any] = await producer.send(
@@ -89,18 +94,19 @@ async def _send(producer: AIOKafkaProducer, topics: Topics, command: Outgoing) -
         command.value,
         key,
         command.partition,
+        timestamp_ms=timestamp_ms,
         headers=list(command.headers),
     )
     return future
 
 
-def _sent(command: Outgoing, place: Any) -> Sent:
-    position = f"{place.partition}/{place.offset}/{place.timestamp}"
+def _sent(command: Outgoing, place: Any, timestamp_ms: int) -> Sent:
+    position = f"{place.partition}/{place.offset}/{timestamp_ms}"
     return Sent(
         topic=place.topic,
         partition=place.partition,
         offset=place.offset,
-        timestamp_ms=place.timestamp,
+        timestamp_ms=timestamp_ms,
         kind=command.kind,
         good=command.good,
         source=command.source or f"kafka:{place.topic}",

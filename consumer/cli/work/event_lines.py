@@ -27,7 +27,7 @@ def event_line(event: Event) -> Text:
         state, rest = "REJECTED", [f"{body.topic}/{body.partition}/{body.offset}", rejection_text(body)]
     line = Text(f"{body.occurred_at:%H:%M:%S}  {event.execucao_id or '-':36}  ")
     line.append(f"{state:10}", STYLES.get(state, ""))
-    line.append("  " + "  ".join(part for part in rest if part))
+    line.append("  " + "  ".join(_printable(part) for part in rest if part))
     return line
 
 
@@ -41,6 +41,11 @@ def progress_text(progress: Progress) -> str:
 def rejection_text(rejection: CommandRejected) -> str:
     """Every reason, in one line."""
     return "; ".join(f"{error.message} ({error.code})" for error in rejection.errors)
+
+
+def _printable(text: str) -> str:
+    # Messages quote what producers sent: neither a second line nor a command to the terminal may come of it.
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _status(body: ExecutionStatusChanged) -> Iterator[str]:

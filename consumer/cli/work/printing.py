@@ -18,6 +18,7 @@ from schemas.events import iso_milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+MAX_JSON_CELL: Final = 300  # a summary may be pages long; --json gives all of it
 PIPED_WIDTH: Final = 200  # where no terminal says how wide it is, nothing should be cut
 STYLES: Final[Mapping[str, str]] = {
     "CONCLUIDO": "green",
@@ -78,7 +79,8 @@ def _cell(value: object) -> Text:
     if isinstance(value, datetime):
         return Text(moment(value))
     if isinstance(value, (dict, list)):
-        return Text(json.dumps(value, ensure_ascii=False, default=_plain))
+        told = json.dumps(value, ensure_ascii=False, default=_plain)
+        return Text(told if len(told) <= MAX_JSON_CELL else f"{told[:MAX_JSON_CELL]}… (all of it: --json)")
     text = str(value)
     return Text(text, style=STYLES.get(text, ""))
 

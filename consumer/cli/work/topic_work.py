@@ -40,7 +40,7 @@ def create_missing(*, partitions: int, replication: int, as_json: bool) -> None:
         CommandError: No broker answers, or it refuses.
     """
     settings = load_for_tool()
-    created = _asked(create_topics(settings, partitions, replication))
+    created = _asked(_create(settings, partitions, replication))
     if as_json:
         print_json({"created": created})
         return
@@ -82,6 +82,13 @@ def check_topics() -> None:
         )
         raise CommandError(message, exit_code=ExitCode.BROKER)
     typer.echo(f"all {len(states)} topics exist")
+
+
+async def _create(settings: Settings, partitions: int, replication: int) -> list[str]:
+    created = await create_topics(settings, partitions, replication)
+    # The controller has them, the brokers learn of them a moment later: whoever comes next must find them.
+    await partitions_of(settings, created)
+    return created
 
 
 async def _states(settings: Settings) -> list[TopicState]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Double, Select, cast, select, text, update
@@ -65,7 +66,8 @@ class ForecastRepository:
                 written.
             asyncpg.PostgresError: PostgreSQL refused the rows (an unknown product, one given twice).
         """
-        rows = result_rows(execucao_id, horizon, forecasts)
+        # In a thread: a chunk's rows take tens of milliseconds to write down, and the event loop must not wait.
+        rows = await asyncio.to_thread(result_rows, execucao_id, horizon, forecasts)
         products = [forecast.product_id for forecast in forecasts]
         await self._session.execute(_DELETE_RESULTS, {"execucao_id": execucao_id, "products": products})
         return await self._copy("forecast_resultado", RESULT_COLUMNS, rows)

@@ -92,19 +92,29 @@ class TimeSeriesRepository:
         )
         return _weekly_sales(tuple(product_ids), records)
 
-    async def overview(self, product_ids: Sequence[str] | None = None) -> list[ProductOverview]:
+    async def overview(
+        self, product_ids: Sequence[str] | None = None, until: date | None = None
+    ) -> list[ProductOverview]:
         """What is known of the history of each product that has daily or weekly rows, sorted by id.
 
         ``first_sale`` is the first week with a positive volume. A product that has rows and never sold
         anything is known to have sold nothing: its history begins with its first row. ``revenue_52_weeks``
-        counts the 52 weeks that end with the newest week of *any* product, so that products compare.
+        counts the 52 weeks that end with ``until``, or with the newest week of *any* product, so that products
+        compare.
 
         Args:
             product_ids: Only these; None means all.
+            until: A day of the last week that counts; None: all weeks do.
         """
         wanted = "true" if product_ids is None else "sold.produto_id = ANY(:ids)"
-        query = _OVERVIEW.format(newest=NEWEST_WEEK, weeks=weekly_rows("produto_id", wanted))
-        parameters = {} if product_ids is None else {"ids": list(product_ids)}
+        newest = NEWEST_WEEK
+        parameters: dict[str, object] = {} if product_ids is None else {"ids": list(product_ids)}
+        if until is not None:
+            monday = until - timedelta(days=until.weekday())
+            wanted += " AND sold.data_referencia <= :last_day"
+            newest = "SELECT cast(:monday AS date) AS week"
+            parameters |= {"monday": monday, "last_day": monday + timedelta(days=6)}
+        query = _OVERVIEW.format(newest=newest, weeks=weekly_rows("produto_id", wanted))
         rows = await self._session.execute(text(query), parameters)
         return [ProductOverview(*row) for row in rows]
 

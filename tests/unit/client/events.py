@@ -22,7 +22,9 @@ COMMAND = "command-1"
 SOURCE = "/forecast-consumer/client"
 
 
-def status(state: str, sequence: int, *, percent: int | None = None, error: str | None = None) -> ExecutionStatusChanged:
+def status(
+    state: str, sequence: int, *, percent: int | None = None, error: str | None = None
+) -> ExecutionStatusChanged:
     progress = None
     if percent is not None:
         progress = Progress(

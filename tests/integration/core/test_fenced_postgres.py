@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from consumer.errors import LeaseLostError
+from consumer.forecasting.champion import TrainedModel
+from consumer.steps import Step
+from schemas.enums import ErrorCode, StatusExecucao
+from tests.builders import at, forecasts, metric, planned_chunk, uuid
+
+if TYPE_CHECKING:
+    from tests.integration.core.store import Store
+
+
+async def test_everything_of_a_transaction_is_saved_together(store: Store) -> None:
+    """Step logs, the backend's row, the counters and the outbox carry the number of one transaction."""
+    claim = await store.begun()
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.complete_step(Step.LOAD_DATA, at(2), records=7, details={"a": 1})
+        work.execution.finish(StatusExecucao.CONCLUIDO, at(3), resumo={"products": 7})
+    assert await store.rows("SELECT step_name, step_order, status, records_processed, duration_ms, details FROM execucao_step_log") == [
+        ("load_data", 1, "COMPLETED", 7, 2000, {"a": 1})
+    ]
+    assert await store.rows("SELECT status::text, resultado_resumo, error_message FROM execucao_planejamento") == [
+        ("CONCLUIDO", {"products": 7}, None)
+    ]
+    row = await store.row()
+    assert (row["state"], row["status_sequence"], row["step_sequence"], row["lease_until"]) == ("done", 3, 2, None)
+    assert [one["sequence"] for one in await store.events()] == [1, 2, 3]
+    assert [one["sequence"] for one in await store.events("forecast.step-log")] == [1, 2]
+    tables = ("execucao_planejamento", "execucao_step_log", "forecast_consumer.command")
+    numbers = {one for table in tables for one in await store.rows(f"SELECT xmin::text FROM {table}")}
+    newest = await store.rows("SELECT xmin::text FROM forecast_consumer.outbox ORDER BY id DESC LIMIT 1")
+    assert numbers == set(newest)
+
+
+async def test_failing_transaction_saves_nothing(store: Store) -> None:
+    """An error inside the fence leaves row, steps, results, counters and events as they were."""
+    await store.seed.products("p1")
+    claim = await store.begun()
+    before = await store.row()
+    with pytest.raises(ZeroDivisionError):
+        async with store.queue().fenced(claim.lease) as work:
+            await work.replace_results(2, forecasts(["p1"]))
+            work.execution.complete_step(Step.LOAD_DATA, at(2))
+            raise ZeroDivisionError
+    assert await store.row() == before
+    assert await store.rows("SELECT status FROM execucao_step_log") == [("RUNNING",)]
+    assert await store.scalar("SELECT count(*) FROM forecast_resultado") == 0
+    assert len(await store.messages()) == 3
+
+
+async def test_committed_is_told_after_a_commit_only(store: Store) -> None:
+    """Whoever wakes the relay hears of committed changes, never of those that were rolled back."""
+    claim = await store.begun()
+    store.committed.clear()
+    with pytest.raises(ZeroDivisionError):
+        async with store.queue().fenced(claim.lease):
+            raise ZeroDivisionError
+    assert store.committed == []
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.report(Step.LOAD_DATA, at(1))
+    assert [one.execucao_id for one in store.committed] == [uuid(1)]
+
+
+async def test_zombies_write_is_refused_and_nothing_of_it_is_stored(store: Store) -> None:
+    """A worker whose lease was taken over gets LeaseLostError before it can write anything."""
+    await store.seed.products("p1")
+    old = await store.begun()
+    await store.expire_leases()
+    [new] = await store.queue("w2").claim(1)
+    before = (await store.row(), await store.messages())
+    with pytest.raises(LeaseLostError, match="epoch 1"):
+        async with store.queue().fenced(old.lease) as work:
+            await work.replace_results(2, forecasts(["p1"]))
+            work.execution.finish(StatusExecucao.CONCLUIDO, at(9), resumo={})
+    assert (await store.row(), await store.messages()) == before
+    assert await store.scalar("SELECT count(*) FROM forecast_resultado") == 0
+    async with store.queue("w2").fenced(new.lease) as work:
+        assert work.execution.attempt == 2
+
+
+async def test_ended_execution_takes_no_more_writes(store: Store) -> None:
+    """After the terminal state even the holder of the newest lease is refused."""
+    claim = await store.begun()
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.finish(StatusExecucao.ERRO, at(1), error=(ErrorCode.INTERNAL, "broke"))
+    with pytest.raises(LeaseLostError):
+        async with store.queue().fenced(claim.lease):
+            pass
+    assert await store.status(uuid(1)) == "ERRO"
+
+
+async def test_resumed_execution_goes_on_where_the_row_stands(store: Store) -> None:
+    """Steps, counters and sequences come back from the row, and a step goes on in its one log row."""
+    claim = await store.begun()
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.products_total = 10
+        work.execution.start_step(Step.EXECUTE_ETS, at(2), products_total=10)
+        work.execution.count_products(Step.EXECUTE_ETS, 4)
+    await store.expire_leases()
+    [again] = await store.queue("w2").claim(1)
+    async with store.queue("w2").fenced(again.lease) as work:
+        made = work.execution
+        assert (made.status, made.attempt, made.products_processed, made.products_total) == ("EXECUTANDO", 2, 4, 10)
+        made.start_step(Step.EXECUTE_ETS, at(60), products_total=10)
+        made.count_products(Step.EXECUTE_ETS, 6)
+        made.complete_step(Step.EXECUTE_ETS, at(62))
+    found = await store.rows("SELECT status, records_processed, duration_ms FROM execucao_step_log WHERE step_order = 4")
+    assert found == [("COMPLETED", 10, 60_000)]
+    assert [one["sequence"] for one in await store.events("forecast.step-log")] == [1, 2, 3]
+
+
+async def test_silent_count_is_saved_without_an_event(store: Store) -> None:
+    """Counting products moves the step's row and the counters, and tells nobody."""
+    claim = await store.begun()
+    before = len(await store.messages())
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.count_products(Step.LOAD_DATA, 3)
+    assert len(await store.messages()) == before
+    assert await store.scalar("SELECT records_processed FROM execucao_step_log") == 3
+    assert (await store.row())["products_processed"] == 3
+
+
+async def test_results_written_again_stay_one_row_each(store: Store) -> None:
+    """A chunk that is computed again replaces its rows: one per product, week and target, the newest numbers."""
+    await store.seed.products("p1", "p2")
+    claim = await store.begun()
+    for level in (10.0, 20.0):
+        async with store.queue().fenced(claim.lease) as work:
+            assert await work.replace_results(2, forecasts(["p1", "p2"], level=level)) == 8
+    counted = await store.rows(
+        "SELECT produto_id, periodo, target_type, count(*), min(p10)::float FROM forecast_resultado GROUP BY 1, 2, 3"
+    )
+    assert len(counted) == 8
+    assert {row[3] for row in counted} == {1}
+    assert {row[4] for row in counted if row[2] == "VOLUME"} == {20.0}
+    async with store.queue().fenced(claim.lease) as work:
+        assert await work.count_results() == 8
+        assert await work.replace_results(2, []) == 0
+
+
+async def test_metric_that_the_column_cannot_hold_becomes_null(store: Store) -> None:
+    """Errors beyond the column's range or not finite are stored as NULL and counted, again and again as one row."""
+    await store.seed.products("p1", "p2")
+    claim = await store.begun()
+    for _ in range(2):
+        async with store.queue().fenced(claim.lease) as work:
+            assert await work.replace_metrics([metric("p1", 123_456.0), metric("p2", math.inf)]) == 2
+            assert await work.replace_metrics([]) == 0
+    assert await store.rows("SELECT produto_id, mape FROM forecast_metrica ORDER BY 1") == [("p1", None), ("p2", None)]
+
+
+async def test_champion_is_replaced_in_the_same_transaction(store: Store) -> None:
+    """A promoted model gets the next version and takes the old champion's place, whose error was readable."""
+    claim = await store.begun()
+    async with store.queue().fenced(claim.lease) as work:
+        assert await work.champion_error("ETS") is None
+        first = await work.add_model(_model(0.3), champion=True)
+        second = await work.add_model(_model(0.2), champion=True)
+        third = await work.add_model(_model(0.9), champion=False)
+        assert await work.champion_error("ETS") == pytest.approx(0.2)
+    assert (first, second, third) == (1, 2, 3)
+    assert await store.rows("SELECT versao, is_champion FROM forecast_modelo ORDER BY 1") == [
+        (1, False),
+        (2, True),
+        (3, False),
+    ]
+
+
+def _model(wape: float) -> TrainedModel:
+    return TrainedModel("ETS", {"seed": 1}, {"wape": wape}, wape)
+
+
+async def test_summaries_come_in_the_order_of_the_chunks(store: Store) -> None:
+    """However the chunks were finished, their summaries are added up in one order."""
+    claim = await store.begun()
+    async with store.queue().fenced(claim.lease) as work:
+        await work.save_plan({}, [planned_chunk(number, f"p{number}") for number in range(3)])
+        for number in (2, 0, 1):
+            await work.save_chunk(number, {"number": number})
+        assert [one["number"] for one in await work.summaries()] == [0, 1, 2]

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from consumer.errors import OffsetsLostError, PublishError, RecordRefusedError, TransientError
+from consumer.kafka.publisher import KafkaPublisher
+from consumer.kafka.reader import KafkaReader
+from consumer.kafka.topics import create_topics, existing_topics, planned_topics
+from consumer.ports import Batch
+from consumer.settings import Settings
+from tests.builders import message
+from tests.fakes import CapturedLog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.support.kafka_server import KafkaServer
+    from tests.support.topics import Topics
+
+pytestmark = pytest.mark.broker
+
+
+def settings_of(topics: Topics, **values: Any) -> Settings:
+    return Settings(**{**topics.settings, "intake_poll_seconds": 0.2, "publish_timeout_seconds": 4.0, **values})
+
+
+async def produce(topics: Topics, topic: str, values: Sequence[bytes], **about: Any) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap_servers)
+    await producer.start()
+    try:
+        for value in values:
+            await producer.send_and_wait(topic, value, partition=0, **about)
+    finally:
+        await producer.stop()
+
+
+async def consume(topics: Topics, topic: str, count: int) -> list[Any]:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=topics.bootstrap_servers, auto_offset_reset="earliest", group_id=None
+    )
+    await consumer.start()
+    try:
+        async with asyncio.timeout(20):
+            return [await consumer.getone() for _ in range(count)]
+    finally:
+        await consumer.stop()
+
+
+async def poll_until(reader: KafkaReader, count: int) -> Batch:
+    """The records of as many polls as it takes, and the offsets after them."""
+    records: list[Any] = []
+    offsets: dict[tuple[str, int], int] = {}
+    async with asyncio.timeout(30):
+        while len(records) < count:
+            batch = await reader.poll()
+            records += batch.records
+            offsets |= batch.next_offsets
+    return Batch(tuple(records), offsets)
+
+
+async def test_reader_never_commits_by_itself(topics: Topics) -> None:
+    """What was read and not committed is read again by the next reader; what was committed is not."""
+    await topics.create()
+    await produce(topics, topics.predict, [b"0", b"1", b"2"], key=b"k", headers=[("h", b"\xff"), ("n", None)])
+    settings = settings_of(topics)
+    async with KafkaReader(settings, CapturedLog().log) as reader:
+        first = await poll_until(reader, 3)
+    record = first.records[1]
+    assert (record.topic, record.partition, record.offset, record.key, record.value) == (topics.predict, 0, 1, b"k", b"1")
+    assert record.headers == (("h", b"\xff"), ("n", None))
+    assert record.timestamp_ms > 0
+    assert first.next_offsets == {(topics.predict, 0): 3}
+    async with KafkaReader(settings, CapturedLog().log) as reader:
+        again = await poll_until(reader, 3)
+        assert again.records == first.records
+        await reader.commit(Batch(again.records[:2], {(topics.predict, 0): 2}))
+    async with KafkaReader(settings, CapturedLog().log) as reader:
+        assert [one.value for one in (await poll_until(reader, 1)).records] == [b"2"]
+
+
+async def test_batch_is_bounded_by_the_setting(topics: Topics) -> None:
+    """One poll gives at most the records of one batch."""
+    await topics.create()
+    await produce(topics, topics.train, [b"x"] * 7)
+    async with KafkaReader(settings_of(topics, intake_batch=3), CapturedLog().log) as reader:
+        sizes = []
+        async with asyncio.timeout(30):
+            while sum(sizes) < 7:
+                sizes.append(len((await reader.poll()).records))
+    assert max(sizes) == 3
+
+
+@pytest.mark.full_broker
+async def test_commit_for_partitions_of_another_member_is_lost(topics: Topics) -> None:
+    """Offsets of partitions that the group gave to somebody else are not committed: OffsetsLostError."""
+    await topics.create()
+    async with KafkaReader(settings_of(topics), CapturedLog().log) as reader:
+        await reader.poll()
+        with pytest.raises(OffsetsLostError):
+            await reader.commit(Batch((), {("no.such.topic", 0): 1}))
+
+
+async def test_publisher_sends_in_order_and_acknowledges(topics: Topics) -> None:
+    """Acknowledged messages are on the topic with key, headers and order; a header and a value may be null."""
+    await topics.create()
+    sent = [
+        message(f"e{number}", topic=topics.status, key=b"k", value=str(number).encode(), headers=(("n", None), ("b", b"\0")))
+        for number in range(50)
+    ]
+    last = message("tomb", topic=topics.status, key=b"k", value=None)
+    async with KafkaPublisher(settings_of(topics), CapturedLog().log) as publisher:
+        assert await publisher.publish([*sent, last]) == [None] * 51
+    found = await consume(topics, topics.status, 51)
+    assert [one.value for one in found] == [*(str(number).encode() for number in range(50)), None]
+    assert {one.partition for one in found} == {found[0].partition}
+    assert found[0].headers == (("n", None), ("b", b"\0"))
+
+
+@pytest.mark.full_broker
+async def test_oversize_message_is_refused_and_the_others_pass(topics: Topics) -> None:
+    """A message over the topic's limit is refused for good; those around it, of the same execution, arrive once."""
+    await topics.create()
+    batch = [message(name, topic=topics.status, key=b"k", value=name.encode()) for name in "abcd"]
+    batch[1] = message("b", topic=topics.status, key=b"k", value=b"x" * 2_000_000)
+    left, outcomes = batch, {}
+    async with KafkaPublisher(settings_of(topics), CapturedLog().log) as publisher:
+        for _ in range(3):
+            for one, outcome in zip(left, await publisher.publish(left), strict=True):
+                outcomes[one.event_id] = outcome
+            left = [one for one in left if isinstance(outcomes[one.event_id], PublishError)]
+            if not left:
+                break
+    assert isinstance(outcomes.pop("b"), RecordRefusedError)
+    assert outcomes == {"a": None, "c": None, "d": None}
+    values = [one.value for one in await consume(topics, topics.status, 3)]
+    assert list(dict.fromkeys(values)) == [b"a", b"c", b"d"]
+
+
+@pytest.mark.full_broker
+async def test_reply_topic_that_does_not_exist_is_refused_within_seconds(topics: Topics) -> None:
+    """A client's reply topic that is not there costs that reply alone: own topics pass, and it is final."""
+    await topics.create()
+    batch = [
+        message("a", topic=topics.name("nobody.reply"), key=b"k"),
+        message("b", topic=topics.status, key=b"k"),
+        message("c", topic=topics.step_log, key=b"k"),
+    ]
+    async with KafkaPublisher(settings_of(topics, publish_timeout_seconds=30.0), CapturedLog().log) as publisher:
+        async with asyncio.timeout(10):
+            refused, *others = await publisher.publish(batch)
+        assert isinstance(refused, RecordRefusedError)
+        assert "nobody.reply" in str(refused)
+        assert others == [None, None]
+
+
+@pytest.mark.full_broker
+async def test_reply_partition_that_does_not_exist_is_refused(topics: Topics) -> None:
+    """A partition that the reply topic has not is the client's error: final, and the next message passes."""
+    await topics.create(topics.name("web.reply"), partitions=2)
+    batch = [message(str(number), topic=topics.name("web.reply"), partition=number) for number in (9, 1)]
+    async with KafkaPublisher(settings_of(topics), CapturedLog().log) as publisher:
+        refused, passed = await publisher.publish(batch)
+    assert isinstance(refused, RecordRefusedError)
+    assert passed is None
+
+
+@pytest.mark.full_broker
+async def test_topics_are_created_once_as_planned(topics: Topics) -> None:
+    """Creating topics makes the seven and is harmless the second time."""
+    settings = settings_of(topics)
+    names = {plan.name for plan in planned_topics(settings, 2)}
+    assert set(await create_topics(settings, 2, 1)) == names
+    topics.created.extend(names)
+    assert await create_topics(settings, 2, 1) == []
+    assert names <= await existing_topics(settings)
+
+
+async def test_absent_broker_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a broker the question for topics says so, with its address, within its bound."""
+    monkeypatch.setattr("consumer.kafka.topics.ADMIN_SECONDS", 3.0)
+    with pytest.raises(TransientError, match=r"127\.0\.0\.1:1"):
+        await existing_topics(Settings(bootstrap_servers="127.0.0.1:1"))
+
+
+@pytest.mark.full_broker
+async def test_frozen_broker_is_a_publish_error_and_then_forgotten(
+    topics: Topics, restartable_kafka: KafkaServer
+) -> None:
+    """A broker that does not answer costs at most the timeout; when it answers again everything arrives in order."""
+    await topics.create()
+    settings = settings_of(topics, publish_timeout_seconds=1.0)
+    batch = [message(f"e{number}", topic=topics.status, key=b"k", value=str(number).encode()) for number in range(5)]
+    async with KafkaPublisher(settings, CapturedLog().log) as publisher:
+        assert await publisher.publish([message("0", topic=topics.status, key=b"k", value=b"first")]) == [None]
+        restartable_kafka.pause()
+        try:
+            async with asyncio.timeout(6):
+                outcomes = await publisher.publish(batch)
+        finally:
+            restartable_kafka.resume()
+        assert all(isinstance(outcome, PublishError) for outcome in outcomes)
+        async with asyncio.timeout(20):
+            while any(outcomes := await publisher.publish(batch)):
+                pass
+    values = [one.value for one in await consume(topics, topics.status, 6)]
+    assert list(dict.fromkeys(values)) == [b"first", *(str(number).encode() for number in range(5))]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sqlalchemy import event, text
+
+from consumer.db.outbox import insert_messages
+from consumer.errors import PublishError, RecordRefusedError
+from consumer.outbox import Relay, RelayOptions
+from tests.builders import message
+from tests.fakes import CapturedLog, FakePublisher, ManualClock
+
+if TYPE_CHECKING:
+    import pytest
+
+    from consumer.db.outbox import SqlOutbox
+    from consumer.outbound import OutboxMessage
+    from tests.integration.core.store import Store
+
+
+async def put(store: Store, *messages: OutboxMessage) -> None:
+    async with store.database.transaction() as session:
+        await insert_messages(session, messages)
+
+
+def relay(outbox: SqlOutbox, publisher: FakePublisher, clock: ManualClock | None = None) -> Relay:
+    options = RelayOptions(lease_seconds=5.0)
+    return Relay(outbox, publisher, options, lambda _: None, clock or ManualClock(), CapturedLog().log)
+
+
+async def test_messages_come_back_as_they_went_in(store: Store) -> None:
+    """Key, value, partition and headers survive the table: any bytes, nulls, names twice."""
+    odd = message(
+        "x", key=None, value=bytes(range(256)), headers=(("a", None), ("a", b"\xff\0"), ("ü", b"")), partition=7
+    )
+    empty = message("y", key=b"", value=None)
+    await put(store, odd, empty)
+    assert await store.messages() == [odd, empty]
+
+
+async def test_relay_publishes_in_order_and_deletes(store: Store) -> None:
+    """The relay publishes rows in the order in which they were written, and leaves none."""
+    await put(store, *(message(f"e{number}") for number in range(5)))
+    publisher = FakePublisher()
+    assert await relay(store.outbox(), publisher).run_once() == 5
+    assert publisher.sent == [f"e{number}" for number in range(5)]
+    assert await store.messages() == []
+
+
+async def test_row_that_commits_late_with_a_lower_id_is_published(store: Store) -> None:
+    """A message whose transaction commits after younger ones went out is not skipped."""
+    publisher = FakePublisher()
+    made = relay(store.outbox(), publisher)
+    async with store.database.transaction() as session:
+        await insert_messages(session, [message("early id")])
+        await put(store, message("late id"))
+        await made.run_once()
+    await made.run_once()
+    assert publisher.sent == ["late id", "early id"]
+
+
+async def test_unknown_outcome_keeps_the_row(store: Store) -> None:
+    """What the broker did not acknowledge stays in the table for the next round."""
+    await put(store, message("a"), message("b"))
+    publisher = FakePublisher(a=PublishError("timed out"))
+    made = relay(store.outbox(), publisher)
+    result = await asyncio.gather(made.run_once(), return_exceptions=True)
+    assert isinstance(result[0], PublishError)
+    assert [one.event_id for one in await store.messages()] == ["a"]
+
+
+async def test_parked_message_stays_with_its_reason(store: Store) -> None:
+    """A refused message is kept with the reason, and the relay passes over it."""
+    await put(store, message("big"), message("b"))
+    publisher = FakePublisher(big=RecordRefusedError("too large"))
+    made = relay(store.outbox(), publisher)
+    await made.run_once()
+    await put(store, message("c"))
+    await made.run_once()
+    assert publisher.sent == ["b", "c"]
+    found = await store.rows("SELECT event_id, parked_reason FROM forecast_consumer.outbox")
+    assert found == [("big", "too large")]
+
+
+async def test_one_relay_at_a_time_and_takeover_after_its_lease(store: Store) -> None:
+    """A second relay waits while the first is alive, and takes over when the lease has run out."""
+    first, second = store.outbox("r1"), store.outbox("r2")
+    assert await first.hold(30.0)
+    assert not await second.hold(30.0)
+    assert await first.hold(30.0)
+    await store.execute("UPDATE forecast_consumer.role_lease SET expires_at = now() - interval '1 s'")
+    assert await second.hold(30.0)
+    assert not await first.hold(30.0)
+    assert await store.rows("SELECT owner, epoch FROM forecast_consumer.role_lease") == [("r2", 2)]
+
+
+async def test_relay_that_leaves_lets_the_next_one_in_at_once(store: Store) -> None:
+    """A lease that was given up is free; giving up somebody else's does nothing."""
+    first, second = store.outbox("r1"), store.outbox("r2")
+    await first.hold(30.0)
+    await second.let_go()
+    assert not await second.hold(30.0)
+    await first.let_go()
+    assert await second.hold(30.0)
+
+
+async def test_leaving_never_fails_and_never_waits_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the database gone or silent the end of the relay is quiet: its lease runs out by itself."""
+    monkeypatch.setattr("consumer.db.outbox.LET_GO_SECONDS", 0.05)
+    outbox = store.outbox()
+    await outbox.hold(30.0)
+    async with store.database.transaction() as session, asyncio.timeout(5):
+        await session.execute(text("LOCK TABLE forecast_consumer.role_lease"))
+        await outbox.let_go()
+    await store.database.dispose()
+    event.listen(store.database.engine.sync_engine, "do_connect", _refuse_connection)
+    await outbox.let_go()
+
+
+def _refuse_connection(*_: object) -> None:
+    raise ConnectionRefusedError(111, "refused")
+
+
+async def test_two_relays_publish_each_message_once(store: Store) -> None:
+    """Of two candidates that run side by side one publishes, in order."""
+    await put(store, *(message(f"e{number}") for number in range(20)))
+    publisher = FakePublisher()
+    relays = [relay(store.outbox(name), publisher) for name in ("r1", "r2")]
+    for _ in range(3):
+        await asyncio.gather(*(one.run_once() for one in relays))
+    assert publisher.sent == [f"e{number}" for number in range(20)]

@@ -1,0 +1,3 @@
+from tests.unit.cli.invoking import isolated
+
+__all__ = ["isolated"]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from consumer.errors import OffsetsLostError, TransientError
+from consumer.intake_loop import IntakeLoop
+from consumer.ports import Batch
+from tests.builders import record
+from tests.fakes import CapturedLog, FakeInbox, ManualClock
+from tests.unit.core.inbox_suite import taking
+
+if TYPE_CHECKING:
+    from consumer.intake import IntakeReport
+
+
+class ScriptedReader:
+    """Gives batches in turn, then empty ones; remembers what was committed."""
+
+    def __init__(self, *batches: Batch | Exception) -> None:
+        self.batches = list(batches)
+        self.committed: list[Batch] = []
+        self.refuse: Exception | None = None
+        self.empty = asyncio.Event()
+
+    async def poll(self) -> Batch:
+        await asyncio.sleep(0)
+        if not self.batches:
+            self.empty.set()
+            return Batch((), {})
+        batch = self.batches.pop(0)
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+    async def commit(self, batch: Batch) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.committed.append(batch)
+
+
+class World:
+    def __init__(self) -> None:
+        self.inbox = FakeInbox()
+
+
+def batch(*names: str) -> Batch:
+    return Batch(tuple(record(event_id=name) for name in names), {("forecast.predict", 0): 17})
+
+
+class Bench:
+    def __init__(self, *batches: Batch | Exception) -> None:
+        self.world, self.reader, self.log, self.clock = World(), ScriptedReader(*batches), CapturedLog(), ManualClock()
+        self.persisted: list[IntakeReport] = []
+        self.stopping = asyncio.Event()
+        self.loop = IntakeLoop(
+            self.reader,
+            taking(self.world),  # type: ignore[arg-type]  # the inbox is all that is asked of it
+            lambda report, _: self.persisted.append(report),
+            self.clock,
+            self.log.log,
+        )
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumer.intake_loop.RETRY_SECONDS", (0.0,) * 5)
+
+
+async def test_exactly_the_offsets_of_a_persisted_batch_are_committed() -> None:
+    """A batch is persisted, then its own offsets are committed, then whoever waits for commands hears of it."""
+    polled = batch("a", "b")
+    bench = Bench(polled)
+    assert await bench.loop.run_once(bench.stopping) == 2
+    assert bench.reader.committed == [polled]
+    assert [report.accepted for report in bench.persisted] == [2]
+
+
+async def test_nothing_is_committed_before_it_is_persisted() -> None:
+    """While the database is away the same batch is tried again, and its offsets wait."""
+    bench = Bench(batch("a"))
+    bench.world.inbox.failures += [TransientError("gone"), TransientError("gone")]
+    await bench.loop.run_once(bench.stopping)
+    assert bench.log.names == ["batch_not_persisted", "batch_not_persisted", "batch_persisted"]
+    assert len(bench.reader.committed) == bench.world.inbox.commits == 1
+
+
+async def test_stop_while_the_database_is_away_leaves_the_batch_in_kafka() -> None:
+    """A batch that cannot be persisted before the stop is not committed."""
+    bench = Bench(batch("a"))
+    bench.world.inbox.failures += [TransientError("gone")] * 1000
+    running = asyncio.create_task(bench.loop.run(bench.stopping))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    bench.stopping.set()
+    async with asyncio.timeout(5):
+        await running
+    assert bench.reader.committed == []
+
+
+@pytest.mark.parametrize("error", [OffsetsLostError("rebalanced"), TransientError("timed out")])
+async def test_failing_commit_costs_nothing(error: Exception) -> None:
+    """Offsets that cannot be committed are told; the batch is durable and comes again as duplicates."""
+    bench = Bench(batch("a"))
+    bench.reader.refuse = error
+    assert await bench.loop.run_once(bench.stopping) == 1
+    assert bench.log.names == ["batch_persisted", "offsets_not_committed"]
+
+
+async def test_empty_poll_touches_nothing() -> None:
+    """Without records there is no transaction and no commit, but the poll counts as a sign of life."""
+    bench = Bench()
+    bench.clock.seconds = 42.0
+    assert await bench.loop.run_once(bench.stopping) == 0
+    assert (bench.world.inbox.commits, bench.reader.committed, bench.loop.last_poll) == (0, [], 42.0)
+
+
+async def test_failing_poll_is_survived_and_is_no_sign_of_life() -> None:
+    """A cluster that is away is logged and polled again."""
+    bench = Bench(TransientError("gone"), batch("a"))
+    bench.clock.seconds = 42.0
+    await bench.loop.run_once(bench.stopping)
+    assert (bench.log.names, bench.loop.last_poll) == (["poll_failed"], 0.0)
+    assert await bench.loop.run_once(bench.stopping) == 1
