@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uuid6
 
+from consumer.backpressure import Backpressure
 from consumer.clock import SystemClock
+from consumer.db.archive import SqlArchive
 from consumer.db.database import Database
 from consumer.db.inbox import SqlInbox
 from consumer.db.outbox import SqlOutbox
 from consumer.db.queue import SqlCommandQueue
 from consumer.db.sales import SqlSalesReader
+from consumer.errors import TransientError
 from consumer.execution.job import ForecastJob
 from consumer.execution.run import JobOptions
 from consumer.execution.runner import RetryPolicy, Runner
@@ -28,24 +31,30 @@ from consumer.intake import Intake, IntakeReport
 from consumer.intake_loop import IntakeLoop
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
+from consumer.maintenance import Maintenance
 from consumer.model import Execution, ExecutionId
 from consumer.outbound import Composer, Topics
 from consumer.outbox import Relay, RelayOptions
 from consumer.processes import ProcessCompute
-from consumer.service import FORCE_SECONDS, Roles, Service
+from consumer.service import FORCE_SECONDS, Roles, Service, Timing
 from consumer.signals import stop_on_signals
 from consumer.startup import check_broker, check_database
 from consumer.telemetry.logs import get_logger
 from consumer.telemetry.loop_lag import LoopLagMeter
 from consumer.telemetry.metrics import Metrics
+from consumer.watchdog import Watchdog
 from schemas.enums import TopicKind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
     from consumer.clock import Clock
+    from consumer.received import Received
     from consumer.settings import Settings
+
+
+LET_GO_SECONDS = 1.0  # for giving up the relay's lease at the very end
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ async def run_service(settings: Settings) -> ExitCode:
             if service is None:
                 return ExitCode.OK
             health.service = service
+            health.watchdog = stack.enter_context(Watchdog(service.watched(), parts.clock, get_logger("watchdog")))
             log.info("service_started", roles=list(settings.roles), instance=settings.instance)
             code = await service.run()
     log.info("service_stopped", exit_code=int(code))
@@ -86,12 +96,7 @@ async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
         StartupError: The database or broker is not as it must be.
     """
     settings, clock = parts.settings, parts.clock
-    database = await stack.enter_async_context(
-        Database.open(
-            settings.database_url.get_secret_value(),
-            application_name=f"forecast-consumer {settings.instance}",
-        )
-    )
+    database = await _open_database(parts, "work", stack)
     await check_database(database, settings, clock, get_logger("startup"))
     await check_broker(settings, clock, get_logger("startup"))
     composer = Composer(_topics(settings))
@@ -100,23 +105,45 @@ async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
         roles.relay = await _relay(parts, database, stack)
     if "worker" in settings.roles:
         roles.worker = await _worker(parts, database, composer, roles, stack)
+        roles.maintenance = Maintenance(
+            SqlArchive(database), settings.keep_days, settings.maintenance_seconds, get_logger("maintenance")
+        )
     if "intake" in settings.roles:
-        roles.intake = await _intake(parts, database, composer, roles, stack)
+        await _intake(parts, database, composer, roles, stack)
     lag = LoopLagMeter(clock, parts.metrics.loop_lag.observe, settings.loop_lag_warning_seconds, get_logger("loop"))
-    return Service(roles, parts.stopping, lag, settings.grace_seconds, clock, get_logger("service"))
+    timing = Timing(settings.grace_seconds, settings.stuck_seconds)
+    return Service(roles, parts.stopping, lag, timing, clock, get_logger("service"))
+
+
+async def _open_database(
+    parts: Parts, purpose: str, stack: AsyncExitStack, pool_size: int = 10, max_overflow: int = 20
+) -> Database:
+    url = parts.settings.database_url.get_secret_value()
+    name = f"forecast-consumer {purpose} {parts.settings.instance}"
+    pool = Database.open(url, application_name=name, pool_size=pool_size, max_overflow=max_overflow)
+    return await stack.enter_async_context(pool)
 
 
 async def _relay(parts: Parts, database: Database, stack: AsyncExitStack) -> Relay:
     settings = parts.settings
     outbox = SqlOutbox(database, owner=settings.instance)
-    stack.push_async_callback(outbox.let_go)
+    stack.push_async_callback(_let_go, outbox)
     publisher = await stack.enter_async_context(KafkaPublisher(settings, get_logger("publisher")))
     options = RelayOptions(
         batch=settings.relay_batch,
         lease_seconds=settings.relay_lease_seconds,
         poll_seconds=settings.relay_poll_seconds,
     )
-    return Relay(outbox, publisher, options, parts.metrics.published.inc, parts.clock, get_logger("relay"))
+    relay = Relay(outbox, publisher, options, parts.metrics.published.inc, parts.clock, get_logger("relay"))
+    parts.metrics.seconds_since_relay.set_function(lambda: parts.clock.monotonic() - relay.last_round)
+    return relay
+
+
+async def _let_go(outbox: SqlOutbox) -> None:
+    """With the database away, the lease simply runs out."""
+    with suppress(TransientError, TimeoutError):
+        async with asyncio.timeout(LET_GO_SECONDS):
+            await outbox.let_go()
 
 
 async def _worker(parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack) -> Worker:
@@ -129,12 +156,18 @@ async def _worker(parts: Parts, database: Database, composer: Composer, roles: R
             metrics.executions.labels(execution.comando, execution.status).inc()
 
     queue = SqlCommandQueue(
-        database, composer, clock, committed, owner=settings.instance, lease_seconds=settings.lease_seconds
+        database,
+        composer,
+        clock,
+        committed,
+        owner=settings.instance,
+        lease_seconds=settings.lease_seconds,
+        heartbeat=await _open_database(parts, "heartbeat", stack, pool_size=1, max_overflow=0),
     )
     compute = await stack.enter_async_context(
-        ProcessCompute(settings.compute_processes, settings.chunk_timeout_seconds)
+        ProcessCompute(settings.compute_processes, settings.chunk_timeout_seconds, settings.compute_memory_megabytes)
     )
-    warming = asyncio.create_task(compute.warm_up(), name="warm up")
+    warming = asyncio.create_task(_warm_up(compute), name="warm up")
     stack.callback(warming.cancel)
     job_options = JobOptions(
         chunk_products=settings.chunk_products,
@@ -152,6 +185,13 @@ async def _worker(parts: Parts, database: Database, composer: Composer, roles: R
     return worker
 
 
+async def _warm_up(compute: ProcessCompute) -> None:
+    try:
+        await compute.warm_up()
+    except TransientError as error:
+        get_logger("processes").warning("warm_up_failed", error=str(error))
+
+
 @asynccontextmanager
 async def open_intake(parts: Parts) -> AsyncIterator[IntakeLoop]:
     """Intake alone, with a database of its own and nobody to wake; what the benchmark measures."""
@@ -164,7 +204,7 @@ async def open_intake(parts: Parts) -> AsyncIterator[IntakeLoop]:
 async def _intake(
     parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack
 ) -> IntakeLoop:
-    metrics = parts.metrics
+    metrics, settings = parts.metrics, parts.settings
 
     def persisted(report: IntakeReport, seconds: float) -> None:
         metrics.intake_batch_seconds.observe(seconds)
@@ -174,10 +214,34 @@ async def _intake(
             if role is not None:
                 role.wake()
 
-    kinds = {topic: TopicKind(kind) for kind, topic in parts.settings.command_topics.items()}
-    intake = Intake(SqlInbox(database, composer, parts.clock), kinds, _new_id)
-    reader = await stack.enter_async_context(KafkaReader(parts.settings, get_logger("reader")))
-    return IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
+    kinds = {topic: TopicKind(kind) for kind, topic in settings.command_topics.items()}
+    intake = Intake(SqlInbox(database, composer, parts.clock), kinds, _new_id, _warn_of(_topics(settings)))
+    reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader")))
+    loop = IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
+    metrics.seconds_since_poll.set_function(lambda: parts.clock.monotonic() - loop.last_poll)
+    roles.intake = loop
+    roles.backpressure = Backpressure(
+        SqlArchive(database), reader, settings.max_queued, metrics.queued.set, get_logger("backpressure")
+    )
+    backpressure = roles.backpressure
+    metrics.intake_paused.set_function(lambda: float(backpressure.paused))
+    return loop
+
+
+def _warn_of(topics: Topics) -> Callable[[Received], None]:
+    """What is wrong with an envelope and no reason to refuse the command."""
+    log = get_logger("intake")
+
+    def warn(item: Received) -> None:
+        where = {"execucao_id": item.execucao_id, "command_id": item.identity.event_id, "topic": item.raw.topic}
+        where |= {"partition": str(item.raw.partition), "offset": str(item.raw.offset)}
+        for warning in item.envelope.warnings:
+            log.warning("envelope_warning", warning=warning, **where)
+        reply = item.envelope.reply
+        if reply is not None and not topics.honours(reply):
+            log.warning("reply_topic_not_honoured", reply_topic=reply.topic, **where)
+
+    return warn
 
 
 def _new_id() -> ExecutionId:

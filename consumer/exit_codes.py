@@ -13,4 +13,7 @@ class ExitCode(IntEnum):
     SCHEMA = 4
     BROKER = 5
     ADMIN_PORT = 6
-    STUCK = 7
+    STUCK = 7  # closing hung
+    NO_POLL = 8
+    NO_RELAY = 9
+    LOOP_BLOCKED = 10

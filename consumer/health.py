@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from consumer.service import Service
+    from consumer.watchdog import Watchdog
 
 
 class ServiceHealth:
@@ -15,10 +16,12 @@ class ServiceHealth:
 
     def __init__(self) -> None:
         self.service: Service | None = None
+        self.watchdog: Watchdog | None = None
 
     def alive(self) -> Mapping[str, str]:
-        """Roles that have ended though nobody asked them to."""
-        return {} if self.service is None else self.service.dead_roles()
+        """Roles that have ended though nobody asked them to, and loops that have stopped turning."""
+        dead = {} if self.service is None else self.service.dead_roles()
+        return dead if self.watchdog is None else dead | self.watchdog.stuck()
 
     def ready(self) -> Mapping[str, str]:
         """What stands between the service and its work."""

@@ -67,13 +67,31 @@ class IntakeReport:
         return asdict(self)
 
 
-class Intake:
-    """Persists batches; holds no state between them."""
+def _unnoticed(_: Received) -> None:
+    return
 
-    def __init__(self, inbox: Inbox, kinds: Mapping[str, TopicKind], new_id: Callable[[], ExecutionId]) -> None:
+
+class Intake:
+    """Persists batches; holds no state between them.
+
+    Args:
+        inbox: Where commands become durable.
+        kinds: What each topic carries, by its name.
+        new_id: Makes ids of executions that the producer did not name.
+        noticed: Told of accepted commands whose envelope has a warning or asks for replies.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        kinds: Mapping[str, TopicKind],
+        new_id: Callable[[], ExecutionId],
+        noticed: Callable[[Received], None] = _unnoticed,
+    ) -> None:
         self._inbox = inbox
         self._kinds = kinds
         self._new_id = new_id
+        self._noticed = noticed
 
     async def take(self, records: Sequence[RawRecord]) -> IntakeReport:
         """Persist a batch once, however often it is delivered.
@@ -88,6 +106,9 @@ class Intake:
             accepted, duplicates = await self._accept(inbox, commands, refused)
             cancelled, repeated = await self._cancel(inbox, cancels, refused)
             new_refusals = await inbox.refuse(refused)
+        for item in commands:
+            if item.envelope.warnings or item.envelope.reply is not None:
+                self._noticed(item)
         return IntakeReport(accepted, duplicates + repeated, cancelled, new_refusals)
 
     async def _decode(self, records: Iterable[RawRecord]) -> tuple[list[Received], list[Refused]]:

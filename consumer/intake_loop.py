@@ -20,7 +20,10 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)  # pauses while the database is away; 
 
 
 class IntakeLoop:
-    """Owns neither the reader nor the inbox. ``persisted`` is called after each batch that changed something."""
+    """Owns neither the reader nor the inbox. ``persisted`` is called after each batch.
+
+    ``last_poll`` is when Kafka last answered, ``last_turn`` when anything was last tried; both monotonic.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class IntakeLoop:
         self._persisted = persisted
         self._clock = clock
         self._log = log
-        self.last_poll = clock.monotonic()
+        self.last_poll = self.last_turn = clock.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read until told to stop; a batch that cannot be persisted by then stays in Kafka."""
@@ -44,6 +47,7 @@ class IntakeLoop:
 
     async def run_once(self, stopping: asyncio.Event) -> int:
         """One poll, one transaction, one commit; how many records it was."""
+        self.last_turn = self._clock.monotonic()
         try:
             batch = await self._reader.poll()
         except TransientError as error:
@@ -58,7 +62,7 @@ class IntakeLoop:
     async def _persist(self, batch: Batch, stopping: asyncio.Event) -> bool:
         failures = 0
         while not stopping.is_set():
-            started = self._clock.monotonic()
+            started = self.last_turn = self._clock.monotonic()
             try:
                 report = await self._intake.take(batch.records)
             except TransientError as error:

@@ -51,7 +51,7 @@ class Relay:
         self._log = log
         self._wake = asyncio.Event()
         self._held_until = 0.0
-        self.last_round = clock.monotonic()
+        self.last_round = self.last_turn = clock.monotonic()
 
     def wake(self) -> None:
         """Look now: something in this process has just committed messages."""
@@ -102,6 +102,7 @@ class Relay:
 
     async def _round_or_pause(self) -> int:
         self._wake.clear()
+        self.last_turn = self._clock.monotonic()
         try:
             published = await self.run_once()
         except (TransientError, PublishError) as error:

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from concurrent.futures import BrokenExecutor
@@ -33,8 +34,9 @@ class ProcessCompute:
     Spawned, not forked: a fork would copy the event loop's threads and sockets in an unknown state.
     """
 
-    def __init__(self, processes: int, timeout_seconds: float) -> None:
+    def __init__(self, processes: int, timeout_seconds: float, memory_megabytes: int | None = None) -> None:
         self._processes = processes
+        self._memory_megabytes = memory_megabytes
         self._timeout_seconds = timeout_seconds
         self._pool: ProcessPool | None = None
 
@@ -75,6 +77,7 @@ class ProcessCompute:
         return ProcessPool(
             max_workers=self._processes,
             initializer=_start_process,
+            initargs=() if self._memory_megabytes is None else (self._memory_megabytes,),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -93,9 +96,12 @@ async def _close(pool: ProcessPool) -> None:
     await asyncio.to_thread(pool.join, STOP_SECONDS)
 
 
-def _start_process() -> None:
+def _start_process(memory_megabytes: int | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     _die_with_parent()
+    if memory_megabytes is not None:
+        limit = memory_megabytes * 1024 * 1024
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     warm_up()
 
 

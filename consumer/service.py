@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from consumer.exit_codes import ExitCode
+from consumer.watchdog import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from consumer.backpressure import Backpressure
     from consumer.clock import Clock
     from consumer.execution.worker import Worker
     from consumer.intake_loop import IntakeLoop
+    from consumer.maintenance import Maintenance
     from consumer.outbox import Relay
     from consumer.telemetry.loop_lag import LoopLagMeter
 
@@ -32,6 +35,16 @@ class Roles:
     intake: IntakeLoop | None = None
     worker: Worker | None = None
     relay: Relay | None = None
+    backpressure: Backpressure | None = None
+    maintenance: Maintenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds: from the signal to the end by force, and without a turn until a loop counts as stuck."""
+
+    grace: float
+    stuck: float = 120.0
 
 
 class Service:
@@ -42,13 +55,14 @@ class Service:
         roles: Roles,
         stopping: asyncio.Event,
         lag: LoopLagMeter,
-        grace_seconds: float,
+        timing: Timing,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         self._roles = roles
         self._lag = lag
-        self._grace = grace_seconds
+        self._grace = timing.grace
+        self._stuck = timing.stuck
         self._clock = clock
         self._log = log
         self._relay_stopping = asyncio.Event()
@@ -70,6 +84,16 @@ class Service:
         self.stopping.set()
         await self._stop()
         return ExitCode.FAILED if failed else ExitCode.OK
+
+    def watched(self) -> tuple[Watched, ...]:
+        """The loops that must turn, for the watchdog."""
+        watched = [Watched("event loop", lambda: self._lag.last_turn, self._stuck, ExitCode.LOOP_BLOCKED)]
+        intake, relay = self._roles.intake, self._roles.relay
+        if intake is not None:
+            watched.append(Watched("intake", lambda: intake.last_turn, self._stuck, ExitCode.NO_POLL))
+        if relay is not None:
+            watched.append(Watched("relay", lambda: relay.last_turn, self._stuck, ExitCode.NO_RELAY))
+        return tuple(watched)
 
     def dead_roles(self) -> dict[str, str]:
         """Roles that ended by themselves."""
@@ -97,6 +121,10 @@ class Service:
             self._spawn("worker", roles.worker.run(self.stopping))
         if roles.relay is not None:
             self._spawn("relay", roles.relay.run(self._relay_stopping))
+        if roles.maintenance is not None:
+            self._spawn("maintenance", roles.maintenance.run(self.stopping))
+        if roles.backpressure is not None:
+            self._spawn("backpressure", roles.backpressure.run())
         if roles.intake is not None:
             self._spawn("intake", roles.intake.run(self.stopping))
 

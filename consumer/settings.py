@@ -66,10 +66,13 @@ class Settings(BaseSettings):
     )
     session_timeout_seconds: PositiveFloat = Field(30.0, description="without a heartbeat for so long, likewise")
 
+    max_queued: PositiveInt = Field(100_000, description="above it intake pauses and the backlog waits in Kafka")
+
     # --- worker
     worker_executions: PositiveInt = Field(2, description="executions that run at once in this process")
     compute_processes: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1, description="model processes")
     chunk_products: PositiveInt = Field(200, description="products computed and committed together")
+    compute_memory_megabytes: PositiveInt | None = Field(None, description="address space of a model process")
     chunk_timeout_seconds: PositiveFloat = Field(900.0, description="a chunk that computes longer is killed")
     lease_seconds: PositiveFloat = Field(30.0, description="a dead worker's executions go on elsewhere after it")
     poll_seconds: PositiveFloat = Field(0.5, description="how often an idle worker or relay looks")
@@ -85,7 +88,12 @@ class Settings(BaseSettings):
     relay_lease_seconds: PositiveFloat = Field(4.0, description="a dead relay is replaced after it")
     publish_timeout_seconds: PositiveFloat = Field(10.0, description="for the broker's acknowledgement")
 
+    # --- retention
+    keep_days: PositiveFloat = Field(30.0, description="of finished commands; longer than the topics keep theirs")
+    maintenance_seconds: PositiveFloat = Field(60.0, description="how often old rows are looked for")
+
     # --- the process
+    stuck_seconds: PositiveFloat = Field(120.0, description="a loop that has not turned for so long ends the process")
     startup_wait_seconds: float = Field(60.0, ge=0, description="patience with a database or broker that is not up yet")
     grace_seconds: PositiveFloat = Field(20.0, description="from SIGTERM until everything is closed by force")
     loop_lag_warning_seconds: PositiveFloat = Field(0.1, description="an event loop later than this is logged")

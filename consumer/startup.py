@@ -13,7 +13,7 @@ from consumer.db.errors import is_transient
 from consumer.db.setup import current_revision, newest_revision
 from consumer.errors import StartupError, TransientError
 from consumer.exit_codes import ExitCode
-from consumer.kafka.topics import existing_topics, planned_topics
+from consumer.kafka.topics import existing_topics, planned_topics, retention_days
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,6 +78,19 @@ async def check_broker(settings: Settings, clock: Clock, log: FilteringBoundLogg
             "run `forecast-consumer topics create`"
         )
         raise StartupError(message, ExitCode.BROKER)
+    await _warn_of_long_retention(settings, log)
+
+
+async def _warn_of_long_retention(settings: Settings, log: FilteringBoundLogger) -> None:
+    """A record that outlives its identity would run again when its topic is read from the start."""
+    try:
+        kept = await retention_days(settings)
+    except TransientError as error:
+        log.info("retention_not_compared", error=str(error))
+        return
+    longer = {topic: round(days, 1) for topic, days in kept.items() if days > settings.keep_days}
+    if longer:
+        log.warning("topics_outlive_identities", topics_keep_days=longer, keep_days=settings.keep_days)
 
 
 async def _patiently(

@@ -21,7 +21,9 @@ from consumer.steps import Step
 from consumer.verdict import Facts
 from schemas.commands import CancelExecution
 from schemas.enums import ErrorCode, StatusExecucao
-from tests.builders import AS_OF, COMPOSER, NOW
+from tests.builders import AS_OF, COMPOSER, NOW, at
+from tests.builders import cause as named_cause
+from tests.builders import execution as pending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -45,10 +47,8 @@ class ManualClock:
     step: float = 0.0
 
     def now(self) -> datetime:
-        from datetime import timedelta  # noqa: PLC0415  keeps the fake's one need beside it
-
         self.seconds += self.step
-        return NOW + timedelta(seconds=self.seconds)
+        return at(self.seconds)
 
     def monotonic(self) -> float:
         return self.seconds
@@ -120,7 +120,11 @@ class FakeInboxTransaction:
         named = {item.execucao_id for item in received if item.names_execution}
         statuses = {key: execution.status for key, execution in state.executions.items()} | state.unattached
         return Facts(
-            known={item.identity: state.commands[item.identity].digest for item in received if item.identity in state.commands},
+            known={
+                item.identity: state.commands[item.identity].digest
+                for item in received
+                if item.identity in state.commands
+            },
             executions={key: status for key, status in statuses.items() if key in named},
             attached=frozenset(state.executions) & named,
             users=frozenset(state.users),
@@ -141,7 +145,7 @@ class FakeInboxTransaction:
             error = (ErrorCode.CANCELLED, item.cancel_reason)
             execution = self._state.executions.get(item.execucao_id)
             if execution is None:
-                self._end_unattached(item.execucao_id, item, error)
+                self._end_unattached(item.execucao_id, error)
             elif item.execucao_id in self._state.running:
                 self._state.told[item.execucao_id] = item.cancel_reason
             elif not execution.terminal:
@@ -158,18 +162,16 @@ class FakeInboxTransaction:
             self._state.refused.add(position)
             self._state.messages += COMPOSER.refuse(item, NOW)
             if item.execucao_id is not None:
-                self._end_unattached(item.execucao_id, None, (ErrorCode.REJECTED, item.summary))
+                self._end_unattached(item.execucao_id, (ErrorCode.REJECTED, item.summary))
         return new
 
     def _cause(self, execution: Execution) -> Received:
         commands = [item for item in self._state.commands.values() if not isinstance(item.command, CancelExecution)]
         return next(item for item in commands if item.execucao_id == execution.execucao_id)
 
-    def _end_unattached(self, execucao_id: str, item: Received | None, error: tuple[ErrorCode, str]) -> None:
+    def _end_unattached(self, execucao_id: str, error: tuple[ErrorCode, str]) -> None:
         if self._state.unattached.get(execucao_id) is StatusExecucao.PENDENTE:
-            from tests.builders import execution as build  # noqa: PLC0415  the name is a local elsewhere
-
-            ended = build(execucao_id)
+            ended = pending(execucao_id)
             ended.finish(StatusExecucao.ERRO, NOW, error=error)
             self._state.unattached[execucao_id] = StatusExecucao.ERRO
             self._publish(ended, None)
@@ -180,9 +182,7 @@ class FakeInboxTransaction:
         self._state.executions[execution.execucao_id] = execution
 
     def _publish(self, execution: Execution, item: Received | None) -> None:
-        from tests.builders import cause  # noqa: PLC0415  the name is a local elsewhere
-
-        why = cause() if item is None else item.cause
+        why = named_cause() if item is None else item.cause
         self._state.messages += [one for event in execution.events for one in COMPOSER.compose(event, why)]
 
 
@@ -221,7 +221,9 @@ class FakeQueue:
 
     def add(self, claim: Claim, **values: Any) -> Claim:
         """Put an execution there as intake leaves it, claimed."""
-        execution = Execution(claim.lease.execucao_id, claim.comando, cast("Any", "MANUAL"), attempt=claim.attempt, **values)
+        execution = Execution(
+            claim.lease.execucao_id, claim.comando, cast("Any", "MANUAL"), attempt=claim.attempt, **values
+        )
         execution.accept(NOW)
         self.events += execution.events
         execution.events.clear()
@@ -344,29 +346,35 @@ class FakeSales:
         return AS_OF if self._volumes else None
 
     async def overview(self, product_ids: Sequence[str] | None, until: date) -> list[ProductOverview]:
-        asked = self._volumes if product_ids is None else [name for name in self._volumes if name in set(product_ids)]
-        return [self._overview(name) for name in asked]
+        asked = set(self._volumes if product_ids is None else product_ids)
+        return [
+            self._overview(name, until) for name in self._volumes if name in asked and self._kept(name, until).any()
+        ]
 
     async def profiles(self, product_ids: Sequence[str]) -> dict[str, ProductProfile]:
         return {name: ProductProfile(name, preco_venda=2.0) for name in product_ids if name in self._products}
 
     async def weekly_sales(self, product_ids: Sequence[str], end: date) -> WeeklySales:
         self.read.append(tuple(product_ids))
-        weeks = [self._weeks(name) for name in product_ids]
-        volumes = [self._volumes.get(name, np.empty(0)) for name in product_ids]
-        kept = [week <= np.datetime64(end, "D") for week in weeks]
-        volume = np.concatenate([values[keep] for values, keep in zip(volumes, kept, strict=True)])
-        product = np.repeat(np.arange(len(weeks)), [int(keep.sum()) for keep in kept]).astype(np.int64)
-        week = np.concatenate([values[keep] for values, keep in zip(weeks, kept, strict=True)])
+        kept = [self._kept(name, end) for name in product_ids]
+        volume = np.concatenate([self._volume(name)[keep] for name, keep in zip(product_ids, kept, strict=True)])
+        week = np.concatenate([self._weeks(name)[keep] for name, keep in zip(product_ids, kept, strict=True)])
+        product = np.repeat(np.arange(len(product_ids)), [int(keep.sum()) for keep in kept]).astype(np.int64)
         return WeeklySales(tuple(product_ids), product, week, volume, volume * 2)
 
-    def _weeks(self, name: str) -> Any:
-        count = self._volumes.get(name, np.empty(0)).size
-        return np.datetime64(AS_OF, "D") - 7 * np.arange(count)[::-1]
+    def _volume(self, name: str) -> Any:
+        return self._volumes.get(name, np.empty(0))
 
-    def _overview(self, name: str) -> ProductOverview:
-        weeks = self._weeks(name)
-        return ProductOverview(name, weeks[0].item(), weeks[-1].item(), float(np.nansum(self._volumes[name]) * 2))
+    def _kept(self, name: str, until: date) -> Any:
+        return self._weeks(name) <= np.datetime64(until, "D")
+
+    def _weeks(self, name: str) -> Any:
+        return np.datetime64(AS_OF, "D") - 7 * np.arange(self._volume(name).size)[::-1]
+
+    def _overview(self, name: str, until: date) -> ProductOverview:
+        kept = self._kept(name, until)
+        weeks, volume = self._weeks(name)[kept], self._volume(name)[kept]
+        return ProductOverview(name, weeks[0].item(), weeks[-1].item(), float(np.nansum(volume) * 2))
 
 
 class InlineCompute:

@@ -61,8 +61,9 @@ _COLUMNS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
     "status_sequence": ("int", lambda item: 0 if isinstance(item.command, CancelExecution) else 1),
 }
 _INSERT: Final = text(f"""
-    INSERT INTO forecast_consumer.command ({", ".join(_COLUMNS)})
-    SELECT {", ".join(f"{name}::jsonb" if name == "payload" else name for name in _COLUMNS)}
+    INSERT INTO forecast_consumer.command ({", ".join(_COLUMNS)}, finished_at)
+    SELECT {", ".join(f"{name}::jsonb" if name == "payload" else name for name in _COLUMNS)},
+           CASE WHEN state = 'done' THEN now() END
       FROM unnest({", ".join(f"cast(:{name} AS {kind}[])" for name, (kind, _) in _COLUMNS.items())})
         AS incoming({", ".join(_COLUMNS)})
     ON CONFLICT DO NOTHING

@@ -76,6 +76,7 @@ command = Table(
     CheckConstraint("state IN ('queued', 'running', 'done')", name="command_state"),
     Index("command_execucao", "execucao_id", unique=True, postgresql_where=text("comando <> 'cancel'")),
     Index("command_queue", "priority", "received_at", postgresql_where=text("state = 'queued'")),
+    Index("command_finished", "finished_at", postgresql_where=text("state = 'done'")),
     Index("command_running", "execucao_id", postgresql_where=text("state = 'running'")),
     postgresql_with=HOT_TABLE_STORAGE,
 )
@@ -119,6 +120,7 @@ refused_record = Table(
     Column("timestamp_ms", BigInteger, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("refused_at", Timestamp, nullable=False, server_default=func.now()),
+    Index("refused_record_age", "refused_at"),
 )
 
 # Who does what only one process may do at a time; valid by the database's clock.

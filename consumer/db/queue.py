@@ -66,7 +66,10 @@ _HAND_BACK: Final = text("""
 
 
 class SqlCommandQueue:
-    """``consumer.ports.CommandQueue`` on PostgreSQL; ``committed`` hears of every execution that was saved."""
+    """``consumer.ports.CommandQueue`` on PostgreSQL; ``committed`` hears of every execution that was saved.
+
+    ``heartbeat`` is a connection of its own, so that leases live on while every other connection is taken.
+    """
 
     def __init__(
         self,
@@ -77,8 +80,10 @@ class SqlCommandQueue:
         *,
         owner: str,
         lease_seconds: float,
+        heartbeat: Database | None = None,
     ) -> None:
         self._database = database
+        self._heartbeat = heartbeat or database
         self._composer = composer
         self._clock = clock
         self._committed = committed
@@ -102,7 +107,7 @@ class SqlCommandQueue:
             "epochs": [lease.epoch for lease in leases],
             "lease_seconds": self._lease_seconds,
         }
-        async with self._database.transaction() as session:
+        async with self._heartbeat.transaction() as session:
             rows = (await session.execute(_EXTEND, parameters)).mappings().all()
         states = dict.fromkeys(leases, LeaseState.LOST)
         for row in rows:

@@ -31,6 +31,7 @@ class KafkaReader:
         self._settings = settings
         self._log = log
         self._consumer: Any = None
+        self._paused = False
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -61,12 +62,24 @@ class KafkaReader:
         Raises:
             TransientError: The cluster is away.
         """
+        self._hold_pause()
         try:
             fetched = await self._consumer.getmany(timeout_ms=int(self._settings.intake_poll_seconds * 1000))
         except KafkaError as error:
             raise TransientError(f"{type(error).__name__}: {error}") from error
         records = tuple(_raw(record) for batch in fetched.values() for record in batch)
         return Batch(records, {(tp.topic, tp.partition): batch[-1].offset + 1 for tp, batch in fetched.items()})
+
+    def pause(self, *, paused: bool) -> None:
+        """Fetch nothing more, or go on; polls go on either way, so that the group keeps this member."""
+        self._paused = paused
+        if not paused:
+            self._consumer.resume(*self._consumer.paused())
+
+    def _hold_pause(self) -> None:
+        """Every rebalance loses the flags."""
+        if self._paused:
+            self._consumer.pause(*(self._consumer.assignment() - self._consumer.paused()))
 
     async def commit(self, batch: Batch) -> None:
         """Commit exactly the offsets after this batch.

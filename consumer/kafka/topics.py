@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from consumer.errors import TransientError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ADMIN_SECONDS: Final = 10.0
 DEAD_LETTER_BYTES: Final = 16 * 1024 * 1024  # a dead letter is the record plus headers: its topic must take more
+
+_MILLISECONDS_A_DAY: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,21 @@ async def create_topics(settings: Settings, partitions: int, replication: int) -
         there = set(await admin.list_topics())
         missing = [plan for plan in planned_topics(settings, partitions) if plan.name not in there]
         return [plan.name for plan in missing if await _create(admin, plan, replication)]
+
+
+async def retention_days(settings: Settings) -> dict[str, float]:
+    """How long each command topic keeps its records; a topic that keeps them for ever is left out.
+
+    Raises:
+        TransientError: No broker answers, or it does not tell.
+    """
+    names = list(settings.command_topics.values())
+    async with _admin(settings) as admin:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"retention.ms": None}) for name in names]
+        answers = await admin.describe_configs(resources)
+    told = [(entry[3], entry[4]) for answer in answers for entry in answer.resources]
+    milliseconds = {topic: int(values[0][1]) for topic, values in told if values}
+    return {topic: value / _MILLISECONDS_A_DAY for topic, value in milliseconds.items() if value >= 0}
 
 
 async def _create(admin: Any, plan: TopicPlan, replication: int) -> bool:

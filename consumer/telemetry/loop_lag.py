@@ -30,6 +30,7 @@ class LoopLagMeter:
         self._warning = warning_seconds
         self._log = log
         self.worst = 0.0
+        self.last_turn = clock.monotonic()
 
     async def run(self) -> None:
         """Measure until cancelled."""
@@ -40,7 +41,8 @@ class LoopLagMeter:
         """One measurement, in seconds."""
         asked = self._clock.monotonic() + INTERVAL_SECONDS
         await asyncio.sleep(INTERVAL_SECONDS)
-        lag = max(0.0, self._clock.monotonic() - asked)
+        self.last_turn = self._clock.monotonic()
+        lag = max(0.0, self.last_turn - asked)
         self.worst = max(self.worst, lag)
         self._observe(lag)
         if lag > self._warning:

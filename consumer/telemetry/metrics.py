@@ -40,6 +40,8 @@ class Metrics:
             buckets=_FAST,
             registry=self.registry,
         )
+        self.queued = Gauge("forecast_queued_commands", "Waiting, counted up to max_queued", registry=self.registry)
+        self.intake_paused = Gauge("forecast_intake_paused", "1 while backpressure holds", registry=self.registry)
         self.seconds_since_poll = Gauge(
             "forecast_seconds_since_poll", "Since intake last heard of Kafka", registry=self.registry
         )

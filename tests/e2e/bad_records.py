@@ -11,6 +11,7 @@ from tests.e2e.commands import Kind, Outgoing, binary, plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NOT_THERE = str(uuid.UUID(int=7))
 CONTENT_TYPE = (("content-type", b"application/json"),)
 
 
@@ -70,17 +71,23 @@ MISTAKES = (
     Mistake("not-an-object", "value", "a list of 2", raw("backtest", b"[1, 2]")),
     Mistake("invalid-envelope", "ce_expirytime", '"tomorrow"; it must be a time', bad_deadline),
     Mistake("type-mismatch", "ce_type", "it must be forecast.predict", other_type),
-    Mistake("unknown-field", "horizonte_semana", "did you mean horizonte_semanas?", data("predict", horizonte_semana=4)),
+    Mistake(
+        "unknown-field", "horizonte_semana", "did you mean horizonte_semanas?", data("predict", horizonte_semana=4)
+    ),
     Mistake("missing-field", "execucao_id", "execucao_id is missing", data("cancel", motivo="no longer needed")),
     Mistake("both-spellings", "createdBy", "two spellings", data("train", created_by="u", createdBy="u")),
-    Mistake("wrong-type", "holdoutWeeks", 'the string "13"; it must be an integer', data("backtest", holdoutWeeks="13")),
+    Mistake(
+        "wrong-type", "holdoutWeeks", 'the string "13"; it must be an integer', data("backtest", holdoutWeeks="13")
+    ),
     Mistake("out-of-range", "horizonte_semanas", "from 1 to 52", data("predict", horizonte_semanas=53)),
     Mistake("invalid-value", "modelo", "TFT, ETS, CROSTON", data("train", modelo="PROPHET")),
     Mistake("id-reused", "ce_id", "used before for other data", reuse_identity, follows=True),
     Mistake("execution-exists", "execucao_id", "belongs to another command", claim_execution, follows=True),
     Mistake("unknown-user", "created_by", "no usuario has the id", data("predict", created_by="nobody")),
     Mistake(
-        "unknown-execution", "execucao_id", "there is no execution", lambda _: plain("cancel", {"execucao_id": NOT_THERE}).bad()
+        "unknown-execution",
+        "execucao_id",
+        "there is no execution",
+        lambda _: plain("cancel", {"execucao_id": NOT_THERE}).bad(),
     ),
 )
-NOT_THERE = str(uuid.UUID(int=7))

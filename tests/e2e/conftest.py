@@ -10,7 +10,7 @@ from tests.e2e.service_process import ServiceProcess
 from tests.support.databases import temporary_database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator
     from pathlib import Path
 
     from tests.support.topics import Topics
@@ -26,18 +26,17 @@ class MakeService(Protocol):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        for number, process in enumerate(item.stash.get(_STARTED, [])):
+        started: list[ServiceProcess] = item.stash.get(_STARTED, [])
+        for number, process in enumerate(started):
             report.sections.append((f"log of service {number}", "\n".join(process.lines[-60:])))
     return report
 
 
 @pytest_asyncio.fixture
-async def make_service(
-    topics: Topics, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[MakeService]:
+async def make_service(topics: Topics, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[MakeService]:
     """Builds services that are ended with the test; their logs are shown if it fails."""
     made: list[ServiceProcess] = []
     request.node.stash[_STARTED] = made

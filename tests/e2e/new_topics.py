@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consumer.kafka.topics import create_topics
 from consumer.settings import Settings
@@ -17,8 +17,8 @@ PARTITIONS = 6
 
 async def create_visible(topics: Topics, *more: str, within: float = 20.0) -> None:
     """Create the seven and ``more``; return when the broker leads every partition of them."""
-    settings = Settings(**topics.settings, _env_file=None)  # type: ignore[arg-type]  # the names are the settings'
-    topics.created.extend(await create_topics(settings, PARTITIONS, 1))
+    named: dict[str, Any] = {**topics.settings, "_env_file": None}
+    topics.created.extend(await create_topics(Settings(**named), PARTITIONS, 1))
     if more:
         await topics.create(*more)
     wanted = [*topics.all, *more]

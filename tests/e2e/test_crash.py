@@ -31,7 +31,9 @@ TELL_CHUNKS = """
         'BEGIN PERFORM pg_notify(''chunk'', NEW.number::text); RETURN NULL; END';
     CREATE TRIGGER tell_chunk AFTER UPDATE OF summary ON forecast_consumer.chunk
         FOR EACH ROW EXECUTE FUNCTION tell_chunk()"""
-CHUNKS = "SELECT number, step_order, products, size, summary, xmin FROM forecast_consumer.chunk WHERE {} ORDER BY number"
+CHUNKS = (
+    "SELECT number, step_order, products, size, summary, xmin FROM forecast_consumer.chunk WHERE {} ORDER BY number"
+)
 RESULTS = "SELECT * FROM forecast_resultado ORDER BY id"
 RESUMO = "SELECT status::text, resultado_resumo FROM execucao_planejamento WHERE id = $1"
 

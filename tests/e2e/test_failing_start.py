@@ -43,7 +43,9 @@ class Start:
 
 
 STARTS = (
-    Start("missing table", ExitCode.SCHEMA, ("differs", "forecast_metrica", "missing"), sql="DROP TABLE forecast_metrica"),
+    Start(
+        "missing table", ExitCode.SCHEMA, ("differs", "forecast_metrica", "missing"), sql="DROP TABLE forecast_metrica"
+    ),
     Start(
         "several differences",
         ExitCode.SCHEMA,
@@ -87,35 +89,35 @@ async def test_start_fails_with_one_clear_line(
         assert await scalar(initialised_database_url, "SELECT count(*) FROM forecast_consumer.command") == 0
 
 
-async def test_nothing_listening(topics: Topics, make_service: MakeService) -> None:
+async def test_nothing_listening(make_service: MakeService) -> None:
     """A database that is not there is named without the password of its URL."""
     url = f"postgresql://planner:{SECRET}@127.0.0.1:{free_port()}/planning"
     message = await failed_start(make_service, url, ExitCode.DATABASE)
     assert "nothing listens there" in message
 
 
-async def test_unknown_database(topics: Topics, postgres_url: str, make_service: MakeService) -> None:
+async def test_unknown_database(postgres_url: str, make_service: MakeService) -> None:
     """A typo in the database's name is told at once, however patient the start is."""
     url = with_database(postgres_url, "planing")
     message = await failed_start(make_service, url, ExitCode.DATABASE, startup_wait_seconds=60)
     assert "does not exist" in message
 
 
-async def test_wrong_password(topics: Topics, password_server: str, make_service: MakeService) -> None:
+async def test_wrong_password(password_server: str, make_service: MakeService) -> None:
     """A refused password is told at once, without the password."""
     url = password_server.replace("postgres@", f"postgres:{SECRET}@")
     message = await failed_start(make_service, url, ExitCode.DATABASE, startup_wait_seconds=60)
     assert "password" in message
 
 
-async def test_url_that_is_none(topics: Topics, make_service: MakeService) -> None:
+async def test_url_that_is_none(make_service: MakeService) -> None:
     """What is no database URL at all is said in one line, too."""
     message = await failed_start(make_service, f"mysql://planner:{SECRET}@127.0.0.1/planning", ExitCode.USAGE)
     assert "FORECAST_DATABASE_URL" in message
     assert "postgresql://user:password@host:5432/database" in message
 
 
-async def test_absent_broker(topics: Topics, initialised_database_url: str, make_service: MakeService) -> None:
+async def test_absent_broker(initialised_database_url: str, make_service: MakeService) -> None:
     """A broker that is not there is named."""
     port = free_port()
     message = await failed_start(
@@ -131,7 +133,7 @@ async def test_missing_topics(topics: Topics, initialised_database_url: str, mak
     assert "forecast-consumer topics create" in message
 
 
-async def test_busy_admin_port(topics: Topics, initialised_database_url: str, make_service: MakeService) -> None:
+async def test_busy_admin_port(initialised_database_url: str, make_service: MakeService) -> None:
     """A port that somebody else has is named, and the other one keeps it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -140,9 +142,7 @@ async def test_busy_admin_port(topics: Topics, initialised_database_url: str, ma
     assert "FORECAST_ADMIN_PORT" in message
 
 
-async def test_sigterm_while_waiting_for_the_broker(
-    topics: Topics, initialised_database_url: str, make_service: MakeService
-) -> None:
+async def test_sigterm_while_waiting_for_the_broker(initialised_database_url: str, make_service: MakeService) -> None:
     """A service that waits for its broker says so, is alive but not ready, and leaves at once when asked to."""
     address = f"127.0.0.1:{free_port()}"
     service = make_service(initialised_database_url, bootstrap_servers=address, startup_wait_seconds=120)

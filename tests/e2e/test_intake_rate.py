@@ -35,7 +35,7 @@ async def test_intake_is_batched(
     batches = service.events("batch_persisted")
     transactions = await scalar(initialised_database_url, TRANSACTIONS) - before
     with capsys.disabled():
-        print(f"\nintake: {read(batches) / seconds(batches):,.0f} commands/s, {len(batches)} batches")
+        print(f"\nintake: {read(batches) / seconds(batches):,.0f} commands/s, {len(batches)} batches")  # noqa: T201  a number to be read
     assert sum(batch["accepted"] for batch in batches) == COMMANDS
     assert await scalar(initialised_database_url, "SELECT count(*) FROM forecast_consumer.command") == COMMANDS
     # A poll gives what has been fetched, which now and then is less than a whole batch.

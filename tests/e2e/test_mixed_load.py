@@ -35,12 +35,13 @@ async def test_bad_records_do_not_disturb_good_neighbours(
     records = mixed(catalogue, random.Random(5))
     assert len(records) == GOOD + EACH * len(MISTAKES) == 1000
     sent = await produce(topics, [record for record, _ in records], compression="gzip")
-    service = make_service(sales_url, worker_executions=4)
-    service.start()
+    service = make_service(sales_url, worker_executions=3, compute_processes=1)
+    helper = make_service(sales_url, worker_executions=3, compute_processes=1, roles="worker")
     async with Follower(topics.bootstrap_servers, topics.all[4:]) as follower:
-        await service.ready()
+        service.start()
+        helper.start()
         await service.meanwhile(follower.until(lambda journal: len(journal.ended) >= GOOD, "900 ends", 150))
-        assert await service.stop() == 0
+        assert (await helper.stop(), await service.stop()) == (0, 0)
         journal = await follower.to_the_end()
     assert Counter(message.data["status"] for message in journal.ended.values()) == {"CONCLUIDO": GOOD}
     assert len(journal.rejected) == len(journal.on(topics.dlq)) == 100
@@ -48,6 +49,8 @@ async def test_bad_records_do_not_disturb_good_neighbours(
         if mistake is not None:
             check_rejection(journal, mistake, place)
             check_dead_letter(journal, topics, record, mistake, place)
+    assert service.events("execution_finished")
+    assert helper.events("execution_finished")
     batches = service.events("batch_persisted")
     assert sum(batch["accepted"] for batch in batches) == GOOD
     assert any(batch["accepted"] and batch["refused"] for batch in batches), "no batch held both kinds"

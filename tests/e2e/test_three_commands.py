@@ -16,7 +16,6 @@ from tests.support.journal import Follower, Journal
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeService
     from tests.e2e.sales import Catalogue
-    from tests.support.evidence import Sent
     from tests.support.topics import Topics
 
 pytestmark = [pytest.mark.broker, pytest.mark.full_broker]
@@ -56,8 +55,11 @@ async def test_train_backtest_and_predict_run_to_their_end(
             plain("train", {"execucao_id": TRAIN, "produto_ids": wanted}),
             structured("backtest", {"execucao_id": BACKTEST, "produto_ids": wanted, "holdout_weeks": 8}),
             binary(
-                "predict", {"execucaoId": PREDICT, "produtoIds": wanted, "horizonteSemanas": HORIZON}, *nest,
-                ("ce_correlationid", "screen 7"), event_id="predict-1",
+                "predict",
+                {"execucaoId": PREDICT, "produtoIds": wanted, "horizonteSemanas": HORIZON},
+                *nest,
+                ("ce_correlationid", "screen 7"),
+                event_id="predict-1",
             ),
         ],
     )
@@ -136,7 +138,8 @@ async def check_forecasts(url: str, catalogue: Catalogue) -> None:
 
 async def check_measured(url: str) -> None:
     measured = await rows(
-        url, "SELECT execucao_id, produto_id, count(*), bool_or(modelo = 'MOVING_AVERAGE_12') FROM forecast_metrica"
+        url,
+        "SELECT execucao_id, produto_id, count(*), bool_or(modelo = 'MOVING_AVERAGE_12') FROM forecast_metrica"
         " GROUP BY 1, 2",
     )
     assert len(measured) == 2 * PRODUCTS

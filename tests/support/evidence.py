@@ -98,7 +98,7 @@ async def collect(database_url: str, topics: Topics, sent: Sequence[Sent], journ
         topics=topics,
         sent=sent,
         journal=journal,
-        commands={(row["source"], row["event_id"]): row for row in commands},
+        commands={(row["source"], row["event_id"]): dict(row) for row in commands},
         executions={row["id"]: row["status"] for row in executions},
         refused={Position(*row) for row in refused},
         unsent={row["event_id"] for row in unsent},

@@ -21,9 +21,9 @@ async def test_everything_of_a_transaction_is_saved_together(store: Store) -> No
     async with store.queue().fenced(claim.lease) as work:
         work.execution.complete_step(Step.LOAD_DATA, at(2), records=7, details={"a": 1})
         work.execution.finish(StatusExecucao.CONCLUIDO, at(3), resumo={"products": 7})
-    assert await store.rows("SELECT step_name, step_order, status, records_processed, duration_ms, details FROM execucao_step_log") == [
-        ("load_data", 1, "COMPLETED", 7, 2000, {"a": 1})
-    ]
+    assert await store.rows(
+        "SELECT step_name, step_order, status, records_processed, duration_ms, details FROM execucao_step_log"
+    ) == [("load_data", 1, "COMPLETED", 7, 2000, {"a": 1})]
     assert await store.rows("SELECT status::text, resultado_resumo, error_message FROM execucao_planejamento") == [
         ("CONCLUIDO", {"products": 7}, None)
     ]
@@ -42,11 +42,15 @@ async def test_failing_transaction_saves_nothing(store: Store) -> None:
     await store.seed.products("p1")
     claim = await store.begun()
     before = await store.row()
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail_late() -> None:
         async with store.queue().fenced(claim.lease) as work:
             await work.replace_results(2, forecasts(["p1"]))
             work.execution.complete_step(Step.LOAD_DATA, at(2))
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_late()
     assert await store.row() == before
     assert await store.rows("SELECT status FROM execucao_step_log") == [("RUNNING",)]
     assert await store.scalar("SELECT count(*) FROM forecast_resultado") == 0
@@ -73,10 +77,14 @@ async def test_zombies_write_is_refused_and_nothing_of_it_is_stored(store: Store
     await store.expire_leases()
     [new] = await store.queue("w2").claim(1)
     before = (await store.row(), await store.messages())
-    with pytest.raises(LeaseLostError, match="epoch 1"):
+
+    async def write() -> None:
         async with store.queue().fenced(old.lease) as work:
             await work.replace_results(2, forecasts(["p1"]))
             work.execution.finish(StatusExecucao.CONCLUIDO, at(9), resumo={})
+
+    with pytest.raises(LeaseLostError, match="epoch 1"):
+        await write()
     assert (await store.row(), await store.messages()) == before
     assert await store.scalar("SELECT count(*) FROM forecast_resultado") == 0
     async with store.queue("w2").fenced(new.lease) as work:
@@ -109,7 +117,9 @@ async def test_resumed_execution_goes_on_where_the_row_stands(store: Store) -> N
         made.start_step(Step.EXECUTE_ETS, at(60), products_total=10)
         made.count_products(Step.EXECUTE_ETS, 6)
         made.complete_step(Step.EXECUTE_ETS, at(62))
-    found = await store.rows("SELECT status, records_processed, duration_ms FROM execucao_step_log WHERE step_order = 4")
+    found = await store.rows(
+        "SELECT status, records_processed, duration_ms FROM execucao_step_log WHERE step_order = 4"
+    )
     assert found == [("COMPLETED", 10, 60_000)]
     assert [one["sequence"] for one in await store.events("forecast.step-log")] == [1, 2, 3]
 

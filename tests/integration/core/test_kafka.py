@@ -70,7 +70,13 @@ async def test_reader_never_commits_by_itself(topics: Topics) -> None:
     async with KafkaReader(settings, CapturedLog().log) as reader:
         first = await poll_until(reader, 3)
     record = first.records[1]
-    assert (record.topic, record.partition, record.offset, record.key, record.value) == (topics.predict, 0, 1, b"k", b"1")
+    assert (record.topic, record.partition, record.offset, record.key, record.value) == (
+        topics.predict,
+        0,
+        1,
+        b"k",
+        b"1",
+    )
     assert record.headers == (("h", b"\xff"), ("n", None))
     assert record.timestamp_ms > 0
     assert first.next_offsets == {(topics.predict, 0): 3}
@@ -87,7 +93,7 @@ async def test_batch_is_bounded_by_the_setting(topics: Topics) -> None:
     await topics.create()
     await produce(topics, topics.train, [b"x"] * 7)
     async with KafkaReader(settings_of(topics, intake_batch=3), CapturedLog().log) as reader:
-        sizes = []
+        sizes: list[int] = []
         async with asyncio.timeout(30):
             while sum(sizes) < 7:
                 sizes.append(len((await reader.poll()).records))
@@ -108,7 +114,9 @@ async def test_publisher_sends_in_order_and_acknowledges(topics: Topics) -> None
     """Acknowledged messages are on the topic with key, headers and order; a header and a value may be null."""
     await topics.create()
     sent = [
-        message(f"e{number}", topic=topics.status, key=b"k", value=str(number).encode(), headers=(("n", None), ("b", b"\0")))
+        message(
+            f"e{number}", topic=topics.status, key=b"k", value=str(number).encode(), headers=(("n", None), ("b", b"\0"))
+        )
         for number in range(50)
     ]
     last = message("tomb", topic=topics.status, key=b"k", value=None)

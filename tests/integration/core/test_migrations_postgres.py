@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
@@ -15,6 +14,7 @@ from consumer.db.init import NotEmptyError
 from consumer.db.own_tables import SCHEMA, own_metadata
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection
 
 
@@ -37,7 +37,7 @@ def differences(connection: Connection) -> list[Any]:
             "compare_server_default": True,
         },
     )
-    return compare_metadata(context, own_metadata)
+    return list(compare_metadata(context, own_metadata))
 
 
 async def test_migrated_schema_is_the_one_in_the_code(database: Database) -> None:
@@ -53,7 +53,9 @@ async def test_partial_indexes_and_storage_are_migrated_too(database: Database) 
             text("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'forecast_consumer'")
         )
         indexes = {row.indexname: row.indexdef for row in rows}
-        options = await connection.scalar(text("SELECT reloptions FROM pg_class WHERE oid = 'forecast_consumer.command'::regclass"))
+        options = await connection.scalar(
+            text("SELECT reloptions FROM pg_class WHERE oid = 'forecast_consumer.command'::regclass")
+        )
     assert "comando <> 'cancel'" in indexes["command_execucao"]
     assert "UNIQUE" in indexes["command_execucao"]
     assert "'queued'" in indexes["command_queue"]
@@ -72,7 +74,10 @@ async def test_downgrade_and_upgrade_lead_back(database: Database) -> None:
     async with database.engine.begin() as connection:
         await connection.run_sync(_run, command.downgrade, "base")
         left = await connection.scalar(
-            text("SELECT count(*) FROM pg_tables WHERE schemaname = 'forecast_consumer' AND tablename <> 'alembic_version'")
+            text(
+                "SELECT count(*) FROM pg_tables"
+                " WHERE schemaname = 'forecast_consumer' AND tablename <> 'alembic_version'"
+            )
         )
         assert left == 0
         assert await setup.current_revision(connection) is None
@@ -90,10 +95,12 @@ async def test_migration_touches_nothing_of_the_backend(database_url: str) -> No
     """Our migrations create objects in our schema alone."""
     await setup.migrate(database_url)
     async with Database.open(database_url) as database, database.engine.connect() as connection:
-        schemas = await connection.scalars(text(
-            "SELECT DISTINCT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            " WHERE nspname NOT LIKE 'pg_%' AND nspname <> 'information_schema'"
-        ))
+        schemas = await connection.scalars(
+            text(
+                "SELECT DISTINCT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+                " WHERE nspname NOT LIKE 'pg_%' AND nspname <> 'information_schema'"
+            )
+        )
         assert set(schemas) == {SCHEMA}
 
 

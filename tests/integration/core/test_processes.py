@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 import pytest_asyncio
 
@@ -18,7 +18,6 @@ from tests.integration.core import model_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -31,25 +30,44 @@ async def compute() -> AsyncIterator[ProcessCompute]:
             yield pool
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(sys.platform != "linux", reason="watches processes as Linux lets one"),
+]
 
 
 async def gone(pid: int, seconds: float) -> bool:
-    """Whether a process ends within some time."""
-    process = psutil.Process(pid) if psutil.pid_exists(pid) else None
-    if process is None:
+    """Whether a process ends within some time; its exit status is left to its parent."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
         return True
-    _, alive = await asyncio.to_thread(psutil.wait_procs, [process], seconds)
-    return not alive or alive[0].status() == psutil.STATUS_ZOMBIE
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+    return True
+
+
+def told_pid(path: Path) -> int:
+    """What ``sleep_and_tell`` wrote, once it has."""
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, "the model process did not start"
+        time.sleep(0.01)
+    return int(path.read_text())
 
 
 async def hanging(compute: ProcessCompute, path: Path) -> tuple[asyncio.Task[None], int]:
     """A task whose model process hangs, and the process's id."""
     task = asyncio.create_task(compute.run(model_work.sleep_and_tell, str(path)))
-    async with asyncio.timeout(20):
-        while not path.exists():
-            await asyncio.sleep(0.01)
-    return task, int(path.read_text())
+    return task, await asyncio.to_thread(told_pid, path)
 
 
 async def test_result_comes_back(compute: ProcessCompute) -> None:
@@ -92,7 +110,7 @@ async def test_slow_chunk_is_killed(compute: ProcessCompute, tmp_path: Path) -> 
             await compute.run(model_work.sleep_and_tell, str(path))
     finally:
         compute._timeout_seconds = 30.0
-    assert await gone(int(path.read_text()), 5)
+    assert await gone(told_pid(path), 5)
     assert await compute.run(model_work.double, 5) == 10
 
 
@@ -132,7 +150,6 @@ processes.warm_up = model_work.start
 
 async def main():
     async with processes.ProcessCompute(1, 60.0) as pool:
-        print(await pool.run(model_work.pid_of, None), flush=True)
         await pool.run(model_work.sleep_and_tell, sys.argv[1])
 
 if __name__ == "__main__":
@@ -140,25 +157,18 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 async def test_model_process_dies_with_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the service is killed with SIGKILL its model processes do not live on, even in the middle of a model."""
     script, path = tmp_path / "parent.py", tmp_path / "pid"
     script.write_text(PARENT)
-    root = str(tmp_path.parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), root]))  # noqa: PTH109
-    parent = subprocess.Popen([sys.executable, str(script), str(path)], stdout=subprocess.PIPE, text=True)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    parent = await asyncio.create_subprocess_exec(sys.executable, str(script), str(path))
     try:
-        async with asyncio.timeout(30):
-            while not path.exists():
-                assert parent.poll() is None
-                await asyncio.sleep(0.02)
-        child = int(path.read_text())
-        assert psutil.Process(child).is_running()
+        child = await asyncio.to_thread(told_pid, path)
+        assert not await gone(child, 0)
         parent.kill()
         assert await gone(child, 5)
     finally:
-        parent.kill()
-        await asyncio.to_thread(parent.wait)
-        assert parent.stdout is not None
-        parent.stdout.close()
+        if parent.returncode is None:
+            parent.kill()
+        await parent.wait()

@@ -145,7 +145,12 @@ async def test_zombie_cannot_hand_back(store: Store) -> None:
     await store.queue().hand_back(old.lease)
     await store.queue().retry_later(old.lease, 60.0)
     row = await store.row()
-    assert (row["state"], row["lease_owner"], row["lease_epoch"], row["attempt"]) == ("running", "w2", new.lease.epoch, 2)
+    assert (row["state"], row["lease_owner"], row["lease_epoch"], row["attempt"]) == (
+        "running",
+        "w2",
+        new.lease.epoch,
+        2,
+    )
 
 
 async def test_cancelled_retry_does_not_wait_for_its_delay(store: Store) -> None:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 class World(Protocol):
     """An inbox, what surrounds it, and what it left behind."""
 
-    inbox: Inbox
+    @property
+    def inbox(self) -> Inbox:
+        """What is tested."""
+        ...
 
     async def pendente(self, execucao_id: str) -> None:
         """The backend inserts an execution."""

@@ -136,7 +136,7 @@ async def test_only_the_products_asked_for_are_computed() -> None:
 
 
 async def test_resume_computes_only_what_is_not_committed() -> None:
-    """After a failure the next attempt uses the stored plan, computes the other chunks alone, ends with the same summary."""
+    """After a failure the next attempt uses the stored plan, computes the other chunks alone, same summary."""
     whole = Bench(FakeSales(STEADY | SPARSE))
     await whole.run()
     seen: list[int] = []
@@ -175,14 +175,17 @@ async def test_resume_before_the_plan_logs_each_step_once() -> None:
             raise failing.pop()
         return await reading(ids)
 
-    bench.sales.profiles = fail_once  # type: ignore[method-assign]  # one failing method in one test
+    bench.sales.profiles = fail_once  # type: ignore[method-assign, assignment]  # one failing method in one test
     first = bench.queue.add(claim())
     with pytest.raises(TransientError):
         await bench.run(first)
     rows = bench.stored.execution.steps
     bench.stored.execution.steps = {step: state.logged(int(step)) for step, state in rows.items()}
     await bench.run(bench.queue.resumed(first))
-    assert {int(step): state.log_id for step, state in bench.stored.execution.steps.items() if step <= 2} == {1: 1, 2: 2}
+    assert {int(step): state.log_id for step, state in bench.stored.execution.steps.items() if step <= 2} == {
+        1: 1,
+        2: 2,
+    }
     assert bench.statuses[-1].status is StatusExecucao.CONCLUIDO
 
 
@@ -305,7 +308,9 @@ async def test_progress_is_sent_at_most_once_a_second() -> None:
     many = {f"p{number:02d}": STEADY["p1"] for number in range(20)}
     bench = Bench(FakeSales(many), before=tick, clock=clock)
     await bench.run()
-    reports = [event for event in bench.statuses if event.progress is not None and event.progress.eta_seconds is not None]
+    reports = [
+        event for event in bench.statuses if event.progress is not None and event.progress.eta_seconds is not None
+    ]
     assert [event.progress.products_processed for event in reports if event.progress] == [4, 8, 12, 16]
     assert [event.progress.eta_seconds for event in reports if event.progress] == [4.8, 3.6, 2.4, 1.2]
     percents = [event.progress.percent for event in bench.statuses if event.progress]
@@ -318,7 +323,7 @@ async def test_estimate_of_a_resumed_attempt_counts_what_is_left() -> None:
     many = {f"p{number:02d}": STEADY["p1"] for number in range(20)}
     bench = Bench(FakeSales(many), clock=clock)
 
-    def drain_late(request: Any) -> None:
+    def drain_late(_: Any) -> None:
         clock.seconds += 1.0
         if len(bench.chunks) == 6:
             bench.draining.set()

@@ -25,6 +25,11 @@ def started(**values: Any) -> Execution:
     return made
 
 
+def events(made: Execution) -> list[Any]:
+    """Status and step events alike."""
+    return list(made.events)
+
+
 @pytest.mark.parametrize("start", EVERY_STATUS)
 def test_begin_is_allowed_until_the_end(start: StatusExecucao) -> None:
     """An execution may begin from PENDENTE and, resumed, from EXECUTANDO; one that has ended may not."""
@@ -45,7 +50,7 @@ def test_finish_follows_the_transitions(start: StatusExecucao, end: StatusExecuc
     made = execution(status=start)
     if end in TERMINAL and end in TRANSITIONS[start]:
         made.finish(end, at(0))
-        assert (made.status, made.moved_from, made.events[-1].terminal) == (end, start, True)
+        assert (made.status, made.moved_from, events(made)[-1].terminal) == (end, start, True)
     else:
         with pytest.raises(TransitionError):
             made.finish(end, at(0))
@@ -85,7 +90,7 @@ def test_first_event_is_pendente_without_progress() -> None:
     """The answer to a command is PENDENTE, number 1, attempt 0, without progress."""
     made = execution()
     made.accept(at(0))
-    [event] = made.events
+    [event] = events(made)
     assert (event.status, event.sequence, event.attempt, event.progress) == (StatusExecucao.PENDENTE, 1, 0, None)
 
 
@@ -94,11 +99,11 @@ def test_end_in_erro_tells_code_and_message_and_no_progress() -> None:
     failed, done = started(), started()
     failed.finish(StatusExecucao.ERRO, at(2), error=(ErrorCode.NO_DATA, "nothing\0 there"))
     done.finish(StatusExecucao.PARCIAL, at(2), resumo={"products": 3})
-    assert failed.events[-1].error is not None
-    assert (failed.events[-1].error.code, failed.events[-1].error.message) == ("no-data", "nothing� there")
-    assert failed.events[-1].progress is None
-    assert done.events[-1].resultado_resumo == {"products": 3}
-    assert (done.events[-1].progress.percent, done.events[-1].progress.step_name) == (100, "finalize")
+    assert events(failed)[-1].error is not None
+    assert (events(failed)[-1].error.code, events(failed)[-1].error.message) == ("no-data", "nothing� there")
+    assert events(failed)[-1].progress is None
+    assert events(done)[-1].resultado_resumo == {"products": 3}
+    assert (events(done)[-1].progress.percent, events(done)[-1].progress.step_name) == (100, "finalize")
 
 
 def test_end_in_error_fails_the_running_steps() -> None:
@@ -111,7 +116,7 @@ def test_end_in_error_fails_the_running_steps() -> None:
     state = made.steps[Step.SEGMENT_SKUS]
     assert (state.status, state.percent, state.completed_at) == (StepStatus.FAILED, 0, at(5))
     assert state.details == {"code": "internal", "message": "broke"}
-    assert [event.status for event in made.events[-2:]] == [StepStatus.FAILED, StatusExecucao.ERRO]
+    assert [event.status for event in events(made)[-2:]] == [StepStatus.FAILED, StatusExecucao.ERRO]
 
 
 def test_running_step_is_left_alone_when_resumed() -> None:
@@ -120,10 +125,10 @@ def test_running_step_is_left_alone_when_resumed() -> None:
     made.start_step(Step.EXECUTE_ETS, at(2), products_total=10)
     made.count_products(Step.EXECUTE_ETS, 4)
     made.steps[Step.EXECUTE_ETS] = made.steps[Step.EXECUTE_ETS].logged(17)
-    events = len(made.events)
+    before = len(made.events)
     made.start_step(Step.EXECUTE_ETS, at(60), products_total=10)
     state = made.steps[Step.EXECUTE_ETS]
-    assert (len(made.events), state.log_id, state.records, state.started_at) == (events, 17, 4, at(2))
+    assert (len(made.events), state.log_id, state.records, state.started_at) == (before, 17, 4, at(2))
 
 
 def test_step_that_runs_again_keeps_its_log_row() -> None:
@@ -174,7 +179,9 @@ def test_ten_steps_have_the_names_of_the_step_log() -> None:
 
 def test_percent_rises_with_steps_and_products() -> None:
     """The share done rises step by step, within the model steps by products, and leaves 100 to the end."""
-    values = [percent_done(step, processed, 50) for step in Step for processed in ((0, 20, 50) if 3 <= step <= 6 else (0,))]
+    values = [
+        percent_done(step, processed, 50) for step in Step for processed in ((0, 20, 50) if 3 <= step <= 6 else (0,))
+    ]
     by_products = [percent_done(Step.EXECUTE_ETS, processed, 50) for processed in range(51)]
     assert by_products == sorted(by_products)
     assert [percent_done(step, 50, 50) for step in Step] == sorted(percent_done(step, 50, 50) for step in Step)
@@ -189,7 +196,7 @@ def test_step_event_counts_its_own_products() -> None:
     made.start_step(Step.EXECUTE_ETS, at(2), products_total=10)
     made.count_products(Step.EXECUTE_ETS, 5)
     made.report(Step.EXECUTE_ETS, at(3), eta_seconds=1.5)
-    step, status = made.events[-2:]
+    step, status = events(made)[-2:]
     assert (step.products_processed, step.products_total, step.percent, step.duration_ms) == (5, 10, 50, 1000)
     assert status.progress.model_dump() == {
         "percent": 26,

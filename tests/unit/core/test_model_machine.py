@@ -16,6 +16,8 @@ from schemas.events import ExecutionStatusChanged, StepLogged
 from tests.builders import at, uuid
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from consumer.model import Event
 
 
@@ -31,7 +33,7 @@ class ExecutionMachine(RuleBasedStateMachine):
         self.execution = Execution(uuid(1), CommandKind.TRAIN, GatilhoExecucao.MANUAL)
         self.execution.accept(self.tick())
 
-    def tick(self):  # noqa: ANN201  the strategies' engine takes public methods without rules as helpers
+    def tick(self) -> datetime:
         self.second += 0.3
         return at(self.second)
 

@@ -83,7 +83,8 @@ def test_waiting_client_gets_each_status_and_the_last_one_completes() -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", ["forecast.status", "forecast.dlq", "forecast.train", "__consumer_offsets.reply", "web.answers", "x.reply2"]
+    "topic",
+    ["forecast.status", "forecast.dlq", "forecast.train", "__consumer_offsets.reply", "web.answers", "x.reply2"],
 )
 def test_reply_topic_that_is_not_honoured_gets_nothing(topic: str) -> None:
     """Replies go to no topic of the service's own, no internal one, and none that the pattern does not match."""

@@ -69,7 +69,9 @@ async def test_refused_message_is_parked_and_holds_up_nobody() -> None:
     made = relay(outbox, publisher, log=log)
     assert await made.run_once() == 3
     assert (publisher.sent, outbox.parked) == (["a", "c"], {2: "too large"})
-    assert [(one["event"], one["event_id"], one["log_level"]) for one in log.entries] == [("message_parked", "big", "error")]
+    assert [(one["event"], one["event_id"], one["log_level"]) for one in log.entries] == [
+        ("message_parked", "big", "error")
+    ]
     assert await made.run_once() == 0
 
 
@@ -142,7 +144,7 @@ async def test_database_away_is_survived_and_the_round_does_not_count() -> None:
     async def away(_: float) -> bool:
         raise TransientError("gone")
 
-    outbox.hold = away  # type: ignore[method-assign]  # one failing method in one test
+    outbox.hold = away  # type: ignore[method-assign, assignment]  # one failing method in one test
     clock.seconds = 30.0
     await made._round_or_pause()
     assert (made.last_round, log.names) == (0.0, ["relay_round_failed"])

@@ -15,7 +15,7 @@ from consumer.errors import StartupError
 from consumer.exit_codes import ExitCode
 from consumer.health import ServiceHealth
 from consumer.http.admin import application, bind, serve
-from consumer.service import STALE_SECONDS, Roles, Service
+from consumer.service import STALE_SECONDS, Roles, Service, Timing
 from consumer.signals import stop_on_signals
 from consumer.telemetry.loop_lag import LoopLagMeter
 from consumer.telemetry.metrics import Metrics
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 class FakeRole:
     """Stands for intake, worker or relay: runs until told, and writes down when it ended."""
 
-    def __init__(self, name: str, ended: list[str], *, after: Callable[[], None] | None = None, stuck: bool = False) -> None:
+    def __init__(
+        self, name: str, ended: list[str], *, after: Callable[[], None] | None = None, stuck: bool = False
+    ) -> None:
         self.name, self._ended, self._after, self._stuck = name, ended, after, stuck
         self.last_poll = self.last_round = 0.0
 
@@ -51,11 +53,11 @@ class FakeRole:
 
 
 class Bench:
-    def __init__(self, *, grace: float = 10.0, **roles: FakeRole) -> None:
+    def __init__(self, roles: dict[str, FakeRole] | None = None, *, grace: float = 10.0) -> None:
         self.stopping, self.clock, self.log = asyncio.Event(), ManualClock(), CapturedLog()
         meter = LoopLagMeter(self.clock, lambda _: None, 1.0, self.log.log)
-        typed: dict[str, Any] = dict(roles)
-        self.service = Service(Roles(**typed), self.stopping, meter, grace, self.clock, self.log.log)
+        typed: dict[str, Any] = dict(roles or {})
+        self.service = Service(Roles(**typed), self.stopping, meter, Timing(grace), self.clock, self.log.log)
 
 
 def three(ended: list[str], **relay: Any) -> dict[str, FakeRole]:
@@ -72,7 +74,7 @@ async def stop(bench: Bench) -> ExitCode:
 async def test_roles_stop_in_order() -> None:
     """Intake and worker end first, then the relay flushes, and the leases are kept until the worker has ended."""
     ended: list[str] = []
-    assert await stop(Bench(**three(ended))) is ExitCode.OK
+    assert await stop(Bench(three(ended))) is ExitCode.OK
     assert set(ended[:2]) == {"intake", "worker"}
     assert ended[2:] == ["relay", "heartbeat"]
 
@@ -81,33 +83,33 @@ async def test_role_that_does_not_end_is_cancelled_after_its_share_of_the_grace(
     """A worker that hangs is cancelled in time for the relay to flush."""
     ended: list[str] = []
     roles = three(ended) | {"worker": FakeRole("worker", ended, stuck=True)}
-    assert await stop(Bench(grace=0.1, **roles)) is ExitCode.OK
+    assert await stop(Bench(roles, grace=0.1)) is ExitCode.OK
     assert ended == ["intake", "worker", "relay", "heartbeat"]
 
 
 async def test_role_that_ends_by_itself_ends_the_service() -> None:
     """A role that fails takes the process down in good order, with exit code 1 and a log line."""
     ended: list[str] = []
-    bench = Bench(**three(ended))
+    bench = Bench(three(ended))
 
     async def fail(_: asyncio.Event) -> None:
         raise ZeroDivisionError
 
-    bench.service._roles.intake.run = fail  # type: ignore[method-assign, assignment, union-attr]  # a failing role
+    bench.service._roles.intake.run = fail  # type: ignore[method-assign, union-attr]  # a failing role
     async with asyncio.timeout(10):
         assert await bench.service.run() is ExitCode.FAILED
-    assert [(one["event"], one.get("role")) for one in bench.log.entries][0] == ("role_failed", "intake")
+    assert (bench.log.entries[0]["event"], bench.log.entries[0]["role"]) == ("role_failed", "intake")
     assert "relay" in ended
 
 
 async def test_role_that_obeys_at_once_has_not_failed() -> None:
     """A role that ends in the very moment of the signal, before the service looks, does not make the exit code 1."""
-    bench = Bench(intake=FakeRole("intake", []))
+    bench = Bench({"intake": FakeRole("intake", [])})
 
     async def obey(stopping: asyncio.Event) -> None:
         await stopping.wait()
 
-    bench.service._roles.intake.run = obey  # type: ignore[method-assign, assignment, union-attr]  # a quick role
+    bench.service._roles.intake.run = obey  # type: ignore[method-assign, union-attr]  # a quick role
     running = asyncio.create_task(bench.service.run())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -119,7 +121,7 @@ async def test_role_that_obeys_at_once_has_not_failed() -> None:
 
 async def test_silence_makes_the_service_not_ready() -> None:
     """Without a poll or a relay round for too long, and while it stops, the service is not ready, but alive."""
-    bench = Bench(**{name: role for name, role in three([]).items() if name != "worker"})
+    bench = Bench({name: role for name, role in three([]).items() if name != "worker"})
     assert bench.service.problems() == {}
     bench.clock.seconds = STALE_SECONDS + 5
     assert set(bench.service.problems()) == {"intake", "relay"}
@@ -149,13 +151,18 @@ async def ask(health: Any, path: str) -> httpx.Response:
         return await client.get(f"http://127.0.0.1:{port}{path}", timeout=5)
 
 
-@pytest.mark.parametrize(("path", "alive", "ready", "code"), [
-    ("/livez", {}, {"intake": "late"}, 200),
-    ("/livez", {"worker": "ended"}, {}, 503),
-    ("/readyz", {}, {}, 200),
-    ("/readyz", {}, {"service": "stopping"}, 503),
-])
-async def test_health_answers_name_the_problems(path: str, alive: dict[str, str], ready: dict[str, str], code: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "alive", "ready", "code"),
+    [
+        ("/livez", {}, {"intake": "late"}, 200),
+        ("/livez", {"worker": "ended"}, {}, 503),
+        ("/readyz", {}, {}, 200),
+        ("/readyz", {}, {"service": "stopping"}, 503),
+    ],
+)
+async def test_health_answers_name_the_problems(
+    path: str, alive: dict[str, str], ready: dict[str, str], code: int
+) -> None:
     """200 while all is well, 503 with what is wrong: alive and ready are different questions."""
     answer = await ask(StaticHealth(alive, ready), path)
     problems = alive if path == "/livez" else ready
@@ -233,13 +240,13 @@ def test_process_that_hangs_while_closing_is_ended_by_force() -> None:
 
 async def test_loop_lag_is_measured_and_told() -> None:
     """The meter reports how late the loop was, keeps the worst and warns above the threshold."""
-    clock, log, seen = ManualClock(), CapturedLog(), []
+    clock, log = ManualClock(), CapturedLog()
+    seen: list[float] = []
     meter = LoopLagMeter(clock, seen.append, 0.1, log.log)
 
     async def late() -> None:
         clock.seconds += 0.35
 
-    asyncio.get_running_loop().call_soon(lambda: None)
     task = asyncio.create_task(late())
     lag = await meter.run_once()
     await task

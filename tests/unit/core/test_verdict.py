@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.received import Received
 from consumer.verdict import Facts, Verdict, judge, judge_cancels
 from schemas.enums import StatusExecucao
 from tests.builders import received, uuid
+
+if TYPE_CHECKING:
+    from consumer.received import Received
 
 
 def reasons(verdict: Verdict) -> list[str]:
@@ -87,7 +91,7 @@ def test_refusal_names_an_execution_only_if_the_producer_did() -> None:
 )
 def test_cancel_needs_an_execution_that_has_not_ended(status: StatusExecucao | None, reason: list[str]) -> None:
     """A queued or running execution can be cancelled; an unknown or ended one is a rejection."""
-    executions = {} if status is None else {uuid(1): status}
+    executions: dict[str, StatusExecucao] = {} if status is None else {uuid(1): status}
     item = received("cancel", {"execucao_id": uuid(1)}, event_id="c")
     verdict = judge_cancels([item], Facts(executions=executions))
     assert (reasons(verdict), verdict.accepted) == (reason, [] if reason else [item])

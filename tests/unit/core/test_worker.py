@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consumer.errors import TransientError
 from consumer.execution.worker import Worker, WorkerOptions
@@ -29,7 +29,7 @@ class ScriptedRunner:
     async def run(self, taken: Claim, interruption: asyncio.Future[LeaseState], draining: asyncio.Event) -> None:
         self.started.append(taken)
         self.any_started.set()
-        waits = [asyncio.ensure_future(self.finish.wait()), interruption]
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self.finish.wait()), interruption]
         if not self._stubborn:
             waits.append(asyncio.ensure_future(draining.wait()))
         try:
@@ -98,7 +98,8 @@ async def test_waking_an_idle_worker_makes_it_claim() -> None:
 
 async def test_waking_a_full_worker_does_not_make_it_spin(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wake-up that a full worker cannot use is used up: it waits for room and does not burn the processor."""
-    bench, stopping, looks = Bench(1, executions=1), asyncio.Event(), []
+    bench, stopping = Bench(1, executions=1), asyncio.Event()
+    looks: list[int] = []
     once = bench.worker.run_once
 
     async def counted() -> int:

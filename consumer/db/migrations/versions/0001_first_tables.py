@@ -96,6 +96,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("comando <> 'cancel'"),
     )
     op.create_index(
+        "command_finished",
+        "command",
+        ["finished_at"],
+        unique=False,
+        schema="forecast_consumer",
+        postgresql_where=sa.text("state = 'done'"),
+    )
+    op.create_index(
         "command_queue",
         "command",
         ["priority", "received_at"],
@@ -155,6 +163,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("topic", "partition", "offset", "timestamp_ms"),
         schema="forecast_consumer",
     )
+    op.create_index("refused_record_age", "refused_record", ["refused_at"], unique=False, schema="forecast_consumer")
     op.create_table(
         "role_lease",
         sa.Column("role", sa.Text(), nullable=False),
@@ -169,6 +178,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("role_lease", schema="forecast_consumer")
+    op.drop_index("refused_record_age", table_name="refused_record", schema="forecast_consumer")
     op.drop_table("refused_record", schema="forecast_consumer")
     op.drop_index(
         "outbox_parked",
@@ -194,6 +204,12 @@ def downgrade() -> None:
         table_name="command",
         schema="forecast_consumer",
         postgresql_where=sa.text("comando <> 'cancel'"),
+    )
+    op.drop_index(
+        "command_finished",
+        table_name="command",
+        schema="forecast_consumer",
+        postgresql_where=sa.text("state = 'done'"),
     )
     op.drop_table("command", schema="forecast_consumer")
     op.drop_table("chunk", schema="forecast_consumer")

@@ -1,0 +1,59 @@
+"""Pruning the service's own tables. The backend's tables are never touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from consumer.db.errors import transient_errors
+
+if TYPE_CHECKING:
+    from consumer.db.database import Database
+
+# By CTE: `DELETE … WHERE … IN (SELECT … LIMIT … FOR UPDATE SKIP LOCKED)` may be planned so that it exceeds its LIMIT.
+_PRUNE_COMMANDS: Final = text("""
+    WITH old AS MATERIALIZED (
+        SELECT source, event_id, execucao_id, comando FROM forecast_consumer.command
+         WHERE state = 'done' AND finished_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+         ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED),
+    chunks AS (
+        DELETE FROM forecast_consumer.chunk AS c USING old
+         WHERE old.comando <> 'cancel' AND c.execucao_id = old.execucao_id)
+    DELETE FROM forecast_consumer.command AS c USING old
+     WHERE c.source = old.source AND c.event_id = old.event_id
+ RETURNING 1""")
+_PRUNE_POSITIONS: Final = text("""
+    WITH old AS MATERIALIZED (
+        SELECT topic, partition, "offset", timestamp_ms FROM forecast_consumer.refused_record
+         WHERE refused_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+         ORDER BY refused_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    DELETE FROM forecast_consumer.refused_record AS r USING old
+     WHERE (r.topic, r.partition, r."offset", r.timestamp_ms)
+         = (old.topic, old.partition, old."offset", old.timestamp_ms)
+ RETURNING 1""")
+
+
+class SqlArchive:
+    """``consumer.maintenance.Archive`` on PostgreSQL; ages by the database's clock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @transient_errors
+    async def prune(self, keep_days: float, limit: int) -> int:
+        """Commands with their chunks, and positions of bad records; one short transaction."""
+        parameters = {"keep_seconds": keep_days * 86_400, "limit": limit}
+        async with self._database.transaction() as session:
+            commands = (await session.execute(_PRUNE_COMMANDS, parameters)).all()
+            positions = (await session.execute(_PRUNE_POSITIONS, parameters)).all()
+            return len(commands) + len(positions)
+
+    @transient_errors
+    async def queued(self, at_most: int) -> int:
+        """Commands that wait, counted up to ``at_most``: what backpressure needs to know."""
+        statement = text("""
+            SELECT count(*) FROM (
+                SELECT FROM forecast_consumer.command WHERE state = 'queued' LIMIT :at_most) AS queued""")
+        async with self._database.session() as session:
+            return int(await session.scalar(statement, {"at_most": at_most}) or 0)
