@@ -10,9 +10,13 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from consumer.errors import TransientError
 from consumer.received import Received, Refused, receive
 from consumer.verdict import Facts, judge, judge_cancels
 from schemas.commands import CancelExecution
+from schemas.enums import RejectionCode
+from schemas.errors import FieldError
+from schemas.records import Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,6 +66,11 @@ class IntakeReport:
     cancels: int = 0
     refused: int = 0
 
+    def plus(self, other: IntakeReport) -> IntakeReport:
+        """Both together."""
+        mine, others = self.counts(), other.counts()
+        return IntakeReport(**{name: mine[name] + others[name] for name in mine})
+
     def counts(self) -> dict[str, int]:
         """The same by name, for metrics and logs."""
         return asdict(self)
@@ -78,7 +87,7 @@ class Intake:
         inbox: Where commands become durable.
         kinds: What each topic carries, by its name.
         new_id: Makes ids of executions that the producer did not name.
-        noticed: Told of accepted commands whose envelope has a warning or asks for replies.
+        noticed: Told of persisted commands whose envelope has a warning or asks for replies.
     """
 
     def __init__(
@@ -96,9 +105,33 @@ class Intake:
     async def take(self, records: Sequence[RawRecord]) -> IntakeReport:
         """Persist a batch once, however often it is delivered.
 
+        A record on which we fail in a way that nobody foresaw is found by halving the batch, and refused: it must
+        not hold up its neighbours for ever.
+
         Raises:
-            TransientError: Nothing, or everything, was persisted; take the same batch again.
+            TransientError: Some of it may be persisted; take the same batch again.
         """
+        try:
+            return await self._take_together(records)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours must not suffer for it
+            if len(records) == 1:
+                return await self._refuse_unforeseen(records[0], error)
+        middle = len(records) // 2
+        first = await self.take(records[:middle])
+        return first.plus(await self.take(records[middle:]))
+
+    async def _refuse_unforeseen(self, raw: RawRecord, error: Exception) -> IntakeReport:
+        message = f"the record cannot be persisted ({type(error).__name__}): a fault of the service, please report it"
+        reason = FieldError("value", RejectionCode.INVALID_VALUE, message)
+        envelope = Envelope(f"kafka:{raw.topic}", raw.position)
+        refused = Refused(raw, self._kinds[raw.topic], envelope, None, (reason,))
+        async with self._inbox.transaction() as inbox:
+            return IntakeReport(refused=await inbox.refuse([refused]))
+
+    async def _take_together(self, records: Sequence[RawRecord]) -> IntakeReport:
+        """The whole batch in one transaction, or nothing of it."""
         received, refused = await self._decode(records)
         commands = [item for item in received if not isinstance(item.command, CancelExecution)]
         cancels = [item for item in received if isinstance(item.command, CancelExecution)]

@@ -25,6 +25,7 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 STOP_SECONDS: Final = 5.0
+QUEUED_CHUNKS: Final = 10  # a call waits for no more than so many others
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -57,8 +58,10 @@ class ProcessCompute:
         pool = await self._working_pool()
         future = pool.submit(function, self._timeout_seconds, request)
         try:
-            # wrap_future hands a cancellation on, and pebble answers it by killing the process.
-            return await asyncio.wrap_future(future)
+            # wrap_future hands a cancellation on, and pebble answers it by killing the process. The pool bounds what
+            # runs; this bounds the waiting for a place in it, and for a pipe that a dying process has left locked.
+            async with asyncio.timeout(QUEUED_CHUNKS * self._timeout_seconds):
+                return await asyncio.wrap_future(future)
         except ProcessExpired as error:
             raise TransientError(f"a model process died with exit code {error.exitcode}") from error
         except BrokenExecutor as error:

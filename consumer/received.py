@@ -37,6 +37,7 @@ class Received:
         identity: Stable over redelivery and replay.
         execucao_id: The execution that it names, or one made for it.
         names_execution: Whether the producer named the execution.
+        replay_of: The execution that it repeats, if a replay made it.
     """
 
     raw: RawRecord
@@ -47,6 +48,7 @@ class Received:
     digest: bytes
     execucao_id: ExecutionId
     names_execution: bool
+    replay_of: str | None = None
 
     @property
     def kind(self) -> CommandKind:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from consumer.settings import Settings
 
 RETRY_SECONDS: Final = 2.0
+NEW_TOPIC_SECONDS: Final = 4.0
 
 
 async def check_database(database: Database, settings: Settings, clock: Clock, log: FilteringBoundLogger) -> None:
@@ -65,19 +66,21 @@ async def check_broker(settings: Settings, clock: Clock, log: FilteringBoundLogg
     Raises:
         StartupError: No broker answers, or topics are missing.
     """
-    there: set[str] = set()
 
-    async def ask() -> None:
-        there.update(await existing_topics(settings))
+    async def reach() -> None:
+        await existing_topics(settings)
 
-    await _patiently(ask, settings.startup_wait_seconds, ExitCode.BROKER, clock, log)
-    missing = [plan.name for plan in planned_topics(settings, 1) if plan.name not in there]
-    if missing:
-        message = (
-            f"Kafka at {settings.bootstrap_servers} has no topic {', '.join(missing)}; "
-            "run `forecast-consumer topics create`"
-        )
-        raise StartupError(message, ExitCode.BROKER)
+    async def find_topics() -> None:
+        there = await existing_topics(settings)
+        missing = [plan.name for plan in planned_topics(settings, 1) if plan.name not in there]
+        if missing:
+            names = ", ".join(missing)
+            hint = "run `forecast-consumer topics create`"
+            raise TransientError(f"Kafka at {settings.bootstrap_servers} has no topic {names}; {hint}")
+
+    await _patiently(reach, settings.startup_wait_seconds, ExitCode.BROKER, clock, log)
+    # A topic that was created a moment ago may not be known to every broker yet.
+    await _patiently(find_topics, min(NEW_TOPIC_SECONDS, settings.startup_wait_seconds), ExitCode.BROKER, clock, log)
     await _warn_of_long_retention(settings, log)
 
 

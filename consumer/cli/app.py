@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from consumer.cli.commands import config, database, executions, schemas, send, service, topics, watch
+from consumer.cli.commands import (
+    config,
+    database,
+    diff,
+    dlq,
+    executions,
+    replay,
+    schemas,
+    send,
+    service,
+    topics,
+    watch,
+)
 from consumer.cli.failure import PROGRAM, CommandGroup
 
 app = typer.Typer(
@@ -22,7 +34,10 @@ app.command("demo")(service.demo)
 app.add_typer(topics.app)
 app.add_typer(database.app)
 app.add_typer(executions.executions_app)
+executions.executions_app.command("diff")(diff.diff)
 app.add_typer(executions.models_app)
+app.command("replay")(replay.replay)
+app.add_typer(dlq.app)
 app.add_typer(schemas.app)
 app.command("config")(config.config)
 

@@ -21,21 +21,20 @@ Result = TypeVar("Result")
 
 # SQLSTATE classes after which the same work may succeed: connection, rollback, resources, operator, system.
 _TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
+_TRANSIENT = (OSError, asyncio.TimeoutError, PoolTimeoutError, PendingRollbackError, asyncpg.InterfaceError)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether doing the same again later may succeed."""
-    if isinstance(error, (OSError, asyncio.TimeoutError, PoolTimeoutError, PendingRollbackError)):
-        return True
-    if isinstance(error, (asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
-        return True
+    """Whether doing the same again later may succeed; a value that the driver cannot encode never will."""
+    driver_error = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if any(isinstance(cause, asyncpg.DataError) for cause in (driver_error, driver_error.__cause__)):
+        return False
+    state = getattr(driver_error, "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] in _TRANSIENT_CLASSES
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        if state is not None:
-            return str(state)[:2] in _TRANSIENT_CLASSES
         return error.connection_invalidated or isinstance(error, (InterfaceError, OperationalError))
-    state = getattr(error, "sqlstate", None)
-    return state is not None and str(state)[:2] in _TRANSIENT_CLASSES
+    return isinstance(error, _TRANSIENT)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from consumer.db.own_tables import chunk, command
 from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.db.repositories.records import NewModel, StepLogRow
+from consumer.db.told import last_words
 from consumer.errors import LeaseLostError
 from consumer.forecasting.planning import products_to_json
 from schemas.enums import StatusExecucao
@@ -73,6 +74,8 @@ async def save_execution(
     await _save_steps(session, execution)
     if execution.moved_from is not None:
         await _save_status(session, execution, clock)
+    composed = [(event, composer.compose(event, cause)) for event in execution.events]
+    told = last_words((event, messages[0].value or b"") for event, messages in composed)
     await session.execute(
         update(command)
         .where(command.c.execucao_id == execution.execucao_id, command.c.comando != "cancel")
@@ -82,11 +85,11 @@ async def save_execution(
             steps=steps_to_json(execution.steps),
             products_processed=execution.products_processed,
             products_total=execution.products_total,
+            **({"told": command.c.told.concat(told)} if told else {}),
             **({"state": "done", "finished_at": func.now(), "lease_until": None} if execution.terminal else {}),
         )
     )
-    messages = [message for event in execution.events for message in composer.compose(event, cause)]
-    await insert_messages(session, messages)
+    await insert_messages(session, [message for _, messages in composed for message in messages])
 
 
 async def _save_steps(session: AsyncSession, execution: Execution) -> None:

@@ -57,6 +57,7 @@ _COLUMNS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
     "reply_partition": ("int", lambda item: item.envelope.reply and item.envelope.reply.partition),
     "reply_correlation": ("text", lambda item: item.envelope.reply and item.envelope.reply.correlation_id),
     "expires_at": ("timestamptz", lambda item: item.envelope.expires_at),
+    "replay_of": ("text", lambda item: item.replay_of),
     "state": ("text", lambda item: "done" if isinstance(item.command, CancelExecution) else "queued"),
     "status_sequence": ("int", lambda item: 0 if isinstance(item.command, CancelExecution) else 1),
 }
@@ -172,7 +173,7 @@ class SqlInboxTransaction:
         return {Identity(row.source, row.event_id) for row in rows}
 
     def _announce(self, item: Received) -> list[OutboxMessage]:
-        execution = Execution(item.execucao_id, item.kind, item.gatilho)
+        execution = Execution(item.execucao_id, item.kind, item.gatilho, replay_of=item.replay_of)
         execution.accept(self._clock.now())
         return [message for event in execution.events for message in self._composer.compose(event, item.cause)]
 

@@ -72,6 +72,13 @@ command = Table(
     Column("products_processed", Integer, nullable=False, server_default=text("0")),
     Column("products_total", Integer, nullable=False, server_default=text("0")),
     Column("plan", JSONB, comment="what a resumed attempt must not decide anew"),
+    Column(
+        "told",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'::jsonb"),
+        comment="text of the terminal status event and of each step's last event, to be sent again",
+    ),
     Column("finished_at", Timestamp),
     CheckConstraint("state IN ('queued', 'running', 'done')", name="command_state"),
     Index("command_execucao", "execucao_id", unique=True, postgresql_where=text("comando <> 'cancel'")),
@@ -121,6 +128,19 @@ refused_record = Table(
     Column("reason", Text, nullable=False),
     Column("refused_at", Timestamp, nullable=False, server_default=func.now()),
     Index("refused_record_age", "refused_at"),
+)
+
+# What an operator decided about a dead letter: Kafka cannot delete single records, so lists leave these out.
+dead_letter_decision = Table(
+    "dead_letter_decision",
+    own_metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("timestamp_ms", BigInteger, primary_key=True),
+    Column("decision", Text, nullable=False),
+    Column("decided_at", Timestamp, nullable=False, server_default=func.now()),
+    CheckConstraint("decision IN ('retried', 'discarded')", name="dead_letter_decision_kind"),
 )
 
 # Who does what only one process may do at a time; valid by the database's clock.

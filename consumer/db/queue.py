@@ -41,7 +41,7 @@ _CLAIM: Final = text("""
     WITH due AS MATERIALIZED (
         SELECT source, event_id FROM forecast_consumer.command
          WHERE state = 'queued' AND available_at <= clock_timestamp()
-         ORDER BY priority, received_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+         ORDER BY priority, received_at, origin_partition, origin_offset LIMIT :limit FOR UPDATE SKIP LOCKED)
     UPDATE forecast_consumer.command AS c
        SET state = 'running', lease_owner = :owner, lease_epoch = c.lease_epoch + 1, attempt = c.attempt + 1,
            lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)

@@ -88,6 +88,9 @@ class Runner:
             except TransientError as error:
                 # The database would not take our word either: the lease runs out and another worker goes on.
                 self._log.warning("execution_abandoned", error=str(error))
+            except Exception:  # noqa: BLE001 - a row that cannot be written must not spin through the queue
+                self._log.exception("execution_cannot_be_ended")
+                await self._set_aside(claim.lease)
 
     async def _attempt(self, claim: Claim, interruption: asyncio.Future[LeaseState], draining: asyncio.Event) -> None:
         try:
@@ -148,6 +151,12 @@ class Runner:
                 await self._queue.hand_back(lease)
         except (TransientError, TimeoutError) as error:
             self._log.warning("lease_left_to_expire", error=str(error) or "timed out")
+
+    async def _set_aside(self, lease: Lease) -> None:
+        try:
+            await self._queue.retry_later(lease, self._retry.longest)
+        except TransientError as error:
+            self._log.warning("execution_abandoned", error=str(error))
 
     async def _end_in_error(self, lease: Lease, error: PermanentError) -> None:
         self._log.warning("execution_failed", code=error.code.value, error=error.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -45,11 +46,13 @@ def abc_classes(revenue: Mapping[str, float]) -> dict[str, ClasseABC]:
     Args:
         revenue: Money of each product over the same weeks.
     """
-    total = sum(value for value in revenue.values() if value > 0)
+    # PostgreSQL's numeric can hold NaN; one product's must not spoil the shares of all.
+    counted = {name: max(value, 0.0) if isfinite(value) else 0.0 for name, value in revenue.items()}
+    total = sum(counted.values())
     classes: dict[str, ClasseABC] = {}
     before = 0.0
-    for product_id in sorted(revenue, key=lambda name: (-revenue[name], name)):
-        value = max(revenue[product_id], 0.0)
+    for product_id in sorted(counted, key=lambda name: (-counted[name], name)):
+        value = counted[product_id]
         share = before / total if value else 1.0
         upper = ClasseABC.A if share < A_SHARE else ClasseABC.B
         classes[product_id] = upper if share < B_SHARE else ClasseABC.C

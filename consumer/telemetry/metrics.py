@@ -5,7 +5,6 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-_LONG = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
 
 class Metrics:
@@ -24,13 +23,6 @@ class Metrics:
         )
         self.executions = Counter(
             "forecast_executions_total", "Ended executions", ["comando", "status"], registry=self.registry
-        )
-        self.execution_seconds = Histogram(
-            "forecast_execution_seconds",
-            "From claim to end",
-            ["comando"],
-            buckets=_LONG,
-            registry=self.registry,
         )
         self.executions_running = Gauge("forecast_executions_running", "Executions now", registry=self.registry)
         self.published = Counter("forecast_published_total", "Messages the broker took", registry=self.registry)

@@ -69,3 +69,12 @@ def test_shapes_of_products_with_unreadable_or_no_sales_are_unknown() -> None:
     shapes = demand_shapes(sales({"bad": rows([1, np.nan]), "none": rows([]), "good": rows([5, 5])}), AS_OF)
     assert shapes["bad"] == shapes["none"] == UNKNOWN_SHAPE
     assert shapes["good"].padrao_demanda is PadraoDemanda.REGULAR
+
+
+def test_revenue_that_is_no_number_spoils_no_share() -> None:
+    """A NaN in one product's revenue makes that product C and leaves the classes of the others as they are."""
+    assert abc_classes({"a": 90.0, "b": float("nan"), "c": 10.0}) == {
+        "a": ClasseABC.A,
+        "b": ClasseABC.C,
+        "c": ClasseABC.B,
+    }

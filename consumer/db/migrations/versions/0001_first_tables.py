@@ -1,4 +1,4 @@
-"""The command table, chunks, outbox, refused records and role leases.
+"""The command table, chunks, outbox, refused records, decisions on dead letters and role leases.
 
 Revision: 0001
 Follows: nothing
@@ -76,6 +76,13 @@ def upgrade() -> None:
             nullable=True,
             comment="what a resumed attempt must not decide anew",
         ),
+        sa.Column(
+            "told",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+            comment="text of the terminal status event and of each step's last event, to be sent again",
+        ),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("state IN ('queued', 'running', 'done')", name="command_state"),
         sa.PrimaryKeyConstraint("source", "event_id"),
@@ -118,6 +125,18 @@ def upgrade() -> None:
         unique=False,
         schema="forecast_consumer",
         postgresql_where=sa.text("state = 'running'"),
+    )
+    op.create_table(
+        "dead_letter_decision",
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("decision IN ('retried', 'discarded')", name="dead_letter_decision_kind"),
+        sa.PrimaryKeyConstraint("topic", "partition", "offset", "timestamp_ms"),
+        schema="forecast_consumer",
     )
     op.create_table(
         "outbox",
@@ -187,6 +206,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("parked_reason IS NOT NULL"),
     )
     op.drop_table("outbox", schema="forecast_consumer")
+    op.drop_table("dead_letter_decision", schema="forecast_consumer")
     op.drop_index(
         "command_running",
         table_name="command",

@@ -1,0 +1,43 @@
+"""A progress bar on stderr for people, nothing for anybody else; and the question before what cannot be undone."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from consumer.cli.work.printing import console
+from consumer.cli.work.ranges import wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def progress_bar(label: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Give what moves the bar by so many records."""
+    to = console(stderr=True)
+    if quiet or not to.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=to) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda passed: progress.advance(task, passed)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only if it is wanted.
+
+    Raises:
+        CommandError: Nobody is there to be asked, and ``--yes`` was not given.
+        typer.Abort: The answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise wrong(f"{question} Give --yes to do it, or --dry-run to see what would happen")
+    typer.confirm(question, err=True, abort=True)

@@ -1,0 +1,1 @@
+"""Replays: what becomes of commands that are read from the log once more. Pure; adapters come from outside."""

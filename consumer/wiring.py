@@ -1,0 +1,32 @@
+"""What the service and the command line build alike from the settings."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import uuid6
+
+from consumer.model import ExecutionId
+from consumer.outbound import Composer, Topics
+from schemas.enums import TopicKind
+
+if TYPE_CHECKING:
+    from consumer.settings import Settings
+
+
+def composer_of(settings: Settings) -> Composer:
+    """What makes the messages."""
+    own = (settings.topic_status, settings.topic_step_log, settings.topic_dlq)
+    reserved = frozenset({*own, *settings.command_topics.values()})
+    return Composer(Topics(*own, re.compile(settings.reply_topic_pattern), reserved))
+
+
+def kinds_of(settings: Settings) -> dict[str, TopicKind]:
+    """What each command topic carries."""
+    return {topic: TopicKind(kind) for kind, topic in settings.command_topics.items()}
+
+
+def new_execution_id() -> ExecutionId:
+    """A UUIDv7: in the order of time."""
+    return ExecutionId(str(uuid6.uuid7()))
