@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import uuid6
 
 from consumer.backpressure import Backpressure
 from consumer.clock import SystemClock
@@ -32,8 +29,7 @@ from consumer.intake_loop import IntakeLoop
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
 from consumer.maintenance import Maintenance
-from consumer.model import Execution, ExecutionId
-from consumer.outbound import Composer, Topics
+from consumer.outbound import Composer
 from consumer.outbox import Relay, RelayOptions
 from consumer.processes import ProcessCompute
 from consumer.service import FORCE_SECONDS, Roles, Service, Timing
@@ -43,13 +39,15 @@ from consumer.telemetry.logs import get_logger
 from consumer.telemetry.loop_lag import LoopLagMeter
 from consumer.telemetry.metrics import Metrics
 from consumer.watchdog import Watchdog
-from schemas.enums import TopicKind
+from consumer.wiring import kinds_of, new_execution_id, topics_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
     from consumer.clock import Clock
+    from consumer.model import Execution
+    from consumer.outbound import Topics
     from consumer.received import Received
     from consumer.settings import Settings
 
@@ -99,7 +97,7 @@ async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
     database = await _open_database(parts, "work", stack)
     await check_database(database, settings, clock, get_logger("startup"))
     await check_broker(settings, clock, get_logger("startup"))
-    composer = Composer(_topics(settings))
+    composer = Composer(topics_of(settings))
     roles = Roles()
     if "relay" in settings.roles:
         roles.relay = await _relay(parts, database, stack)
@@ -198,7 +196,7 @@ async def open_intake(parts: Parts) -> AsyncIterator[IntakeLoop]:
     async with AsyncExitStack() as stack:
         url = parts.settings.database_url.get_secret_value()
         database = await stack.enter_async_context(Database.open(url))
-        yield await _intake(parts, database, Composer(_topics(parts.settings)), Roles(), stack)
+        yield await _intake(parts, database, Composer(topics_of(parts.settings)), Roles(), stack)
 
 
 async def _intake(
@@ -214,8 +212,8 @@ async def _intake(
             if role is not None:
                 role.wake()
 
-    kinds = {topic: TopicKind(kind) for kind, topic in settings.command_topics.items()}
-    intake = Intake(SqlInbox(database, composer, parts.clock), kinds, _new_id, _warn_of(_topics(settings)))
+    inbox, warn = SqlInbox(database, composer, parts.clock), _warn_of(topics_of(settings))
+    intake = Intake(inbox, kinds_of(settings), new_execution_id, warn)
     reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader")))
     loop = IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
     metrics.seconds_since_poll.set_function(lambda: parts.clock.monotonic() - loop.last_poll)
@@ -242,15 +240,6 @@ def _warn_of(topics: Topics) -> Callable[[Received], None]:
             log.warning("reply_topic_not_honoured", reply_topic=reply.topic, **where)
 
     return warn
-
-
-def _new_id() -> ExecutionId:
-    return ExecutionId(str(uuid6.uuid7()))
-
-
-def _topics(settings: Settings) -> Topics:
-    own = (settings.topic_status, settings.topic_step_log, settings.topic_dlq)
-    return Topics(*own, re.compile(settings.reply_topic_pattern), frozenset({*own, *settings.command_topics.values()}))
 
 
 async def _open_admin_port(parts: Parts, stack: AsyncExitStack) -> ServiceHealth:

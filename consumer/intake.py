@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from consumer.errors import TransientError
+from consumer.failpoints import reach
 from consumer.received import Received, Refused, receive
 from consumer.verdict import Facts, judge, judge_cancels
 from schemas.commands import CancelExecution
@@ -139,6 +140,8 @@ class Intake:
             accepted, duplicates = await self._accept(inbox, commands, refused)
             cancelled, repeated = await self._cancel(inbox, cancels, refused)
             new_refusals = await inbox.refuse(refused)
+            reach("before_inbox_commit")
+        reach("after_inbox_commit")
         for item in commands:
             if item.envelope.warnings or item.envelope.reply is not None:
                 self._noticed(item)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from consumer.errors import OffsetsLostError, TransientError
+from consumer.failpoints import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,7 @@ class IntakeLoop:
 
     async def _commit(self, batch: Batch) -> None:
         """A commit that fails costs nothing: what is delivered again is a duplicate."""
+        reach("before_offset_commit")
         try:
             await self._reader.commit(batch)
         except (OffsetsLostError, TransientError) as error:

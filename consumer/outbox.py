@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consumer.errors import PublishError, RecordRefusedError, TransientError
+from consumer.failpoints import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ class RelayOptions:
     batch: int = 1000
     lease_seconds: float = 4.0
     poll_seconds: float = 0.05
+    linger_seconds: float = 0.004
     error_pause_seconds: float = 1.0
 
 
@@ -79,6 +81,7 @@ class Relay:
         outcomes = await self._publisher.publish([message for _, message in pending])
         acknowledged = [row for (row, _), outcome in zip(pending, outcomes, strict=True) if outcome is None]
         if acknowledged:
+            reach("before_outbox_delete")
             await self._outbox.delete(acknowledged)
             self._published(len(acknowledged))
         for (row, message), outcome in zip(pending, outcomes, strict=True):
@@ -120,3 +123,5 @@ class Relay:
                 await self._wake.wait()
         except TimeoutError:
             return
+        # What is committed within a few milliseconds goes out together: one read and one delete for all of it.
+        await asyncio.sleep(self._options.linger_seconds)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import uuid6
 
 from consumer.model import ExecutionId
-from consumer.outbound import Composer, Topics
+from consumer.outbound import Topics
 from schemas.enums import TopicKind
 
 if TYPE_CHECKING:
     from consumer.settings import Settings
 
 
-def composer_of(settings: Settings) -> Composer:
-    """What makes the messages."""
+def topics_of(settings: Settings) -> Topics:
+    """Where events go."""
     own = (settings.topic_status, settings.topic_step_log, settings.topic_dlq)
     reserved = frozenset({*own, *settings.command_topics.values()})
-    return Composer(Topics(*own, re.compile(settings.reply_topic_pattern), reserved))
+    return Topics(*own, re.compile(settings.reply_topic_pattern), reserved)
 
 
 def kinds_of(settings: Settings) -> dict[str, TopicKind]:

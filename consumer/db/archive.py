@@ -32,6 +32,15 @@ _PRUNE_POSITIONS: Final = text("""
      WHERE (r.topic, r.partition, r."offset", r.timestamp_ms)
          = (old.topic, old.partition, old."offset", old.timestamp_ms)
  RETURNING 1""")
+_PRUNE_DECISIONS: Final = text("""
+    WITH old AS MATERIALIZED (
+        SELECT topic, partition, "offset", timestamp_ms FROM forecast_consumer.dead_letter_decision
+         WHERE decided_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+         ORDER BY decided_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    DELETE FROM forecast_consumer.dead_letter_decision AS d USING old
+     WHERE (d.topic, d.partition, d."offset", d.timestamp_ms)
+         = (old.topic, old.partition, old."offset", old.timestamp_ms)
+ RETURNING 1""")
 
 
 class SqlArchive:
@@ -42,12 +51,13 @@ class SqlArchive:
 
     @transient_errors
     async def prune(self, keep_days: float, limit: int) -> int:
-        """Commands with their chunks, and positions of bad records; one short transaction."""
+        """Commands with their chunks, positions of bad records, decisions on dead letters; one short transaction."""
         parameters = {"keep_seconds": keep_days * 86_400, "limit": limit}
         async with self._database.transaction() as session:
             commands = (await session.execute(_PRUNE_COMMANDS, parameters)).all()
             positions = (await session.execute(_PRUNE_POSITIONS, parameters)).all()
-            return len(commands) + len(positions)
+            decisions = (await session.execute(_PRUNE_DECISIONS, parameters)).all()
+            return len(commands) + len(positions) + len(decisions)
 
     @transient_errors
     async def queued(self, at_most: int) -> int:

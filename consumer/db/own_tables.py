@@ -141,6 +141,7 @@ dead_letter_decision = Table(
     Column("decision", Text, nullable=False),
     Column("decided_at", Timestamp, nullable=False, server_default=func.now()),
     CheckConstraint("decision IN ('retried', 'discarded')", name="dead_letter_decision_kind"),
+    Index("dead_letter_decision_age", "decided_at"),
 )
 
 # Who does what only one process may do at a time; valid by the database's clock.

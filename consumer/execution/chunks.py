@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from consumer.execution.run import DrainingError
+from consumer.failpoints import reach
 from consumer.forecasting.compute import compute_chunk
 from consumer.forecasting.types import ChunkRequest, ChunkResult
 from consumer.steps import MODEL_STEPS, Step
@@ -93,6 +94,7 @@ class ModelStage:
             horizon=plan.horizon,
             seed=plan.seed,
         )
+        reach("in_chunk")
         return await run.compute.run(compute_chunk, request)
 
     async def _commit(self, chunk: ChunkProgress, result: ChunkResult) -> None:
@@ -101,6 +103,8 @@ class ModelStage:
             unstorable = await work.replace_metrics(result.metrics)
             await work.save_chunk(chunk.number, {**result.summary, "rows": rows, "unstorable_metrics": unstorable})
             self._advance(work.execution, chunk)
+            reach("before_chunk_commit")
+        reach("after_chunk_commit")
         self._computed += chunk.size
 
     def _advance(self, execution: Execution, chunk: ChunkProgress) -> None:

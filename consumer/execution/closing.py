@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from consumer.errors import PermanentError
+from consumer.failpoints import reach
 from consumer.forecasting.champion import beats, trained_models
 from consumer.forecasting.summary import merge
 from consumer.steps import Step
@@ -43,6 +44,8 @@ async def close(run: Run, plan: Plan) -> None:
             _log_measured(work.execution, resumo, unstorable, now)
         resumo["rows"] = rows
         await _finalize(run, plan, work, resumo, now)
+        reach("before_terminal_commit")
+    reach("after_terminal_commit")
 
 
 def _refuse_empty(resumo: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from consumer.errors import TransientError
+from consumer.failpoints import reach
 from consumer.ports import LeaseState
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Worker:
         except TransientError as error:
             self._log.warning("claim_failed", error=str(error))
             return 0
+        if claims:
+            reach("after_claim")
         for claim in claims:
             self._start(claim)
         return len(claims)
@@ -130,6 +133,7 @@ class Worker:
     async def _drain(self) -> None:
         """Between chunks every execution hands itself back; our caller cancels us when the grace is over."""
         self._draining.set()
+        reach("in_drain")
         tasks = [running.task for running in self._running.values()]
         try:
             if tasks:

@@ -9,12 +9,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from consumer.errors import OffsetsLostError, TransientError
+from consumer.failpoints import reach
 from consumer.kafka.connection import connection_arguments
 from consumer.ports import Batch
 from schemas.records import RawRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from structlog.typing import FilteringBoundLogger
 
@@ -45,7 +46,8 @@ class KafkaReader:
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 10),
         )
-        self._consumer.subscribe(topics=list(settings.command_topics.values()), listener=_LoggingListener(self._log))
+        listener = _Listener(self._log, self._hold_pause)
+        self._consumer.subscribe(topics=list(settings.command_topics.values()), listener=listener)
         try:
             await self._consumer.start()
         except BaseException:
@@ -77,7 +79,7 @@ class KafkaReader:
             self._consumer.resume(*self._consumer.paused())
 
     def _hold_pause(self) -> None:
-        """Every rebalance loses the flags."""
+        """Every rebalance loses the flags: they are set before the first fetch of what it assigned."""
         if self._paused:
             self._consumer.pause(*(self._consumer.assignment() - self._consumer.paused()))
 
@@ -105,18 +107,22 @@ class KafkaReader:
             self._log.warning("consumer_stop_failed", error=type(error).__name__)
 
 
-class _LoggingListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Rebalances are normal; they are told, because a storm of them is not."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    def __init__(self, log: FilteringBoundLogger, assigned: Callable[[], None]) -> None:
         self._log = log
+        self._assigned = assigned
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Nothing to save: every batch is persisted and committed before the next poll."""
+        reach("in_rebalance")
         self._log.info("partitions_revoked", partitions=len(list(revoked)))
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Tell which partitions this member reads."""
+        """Hold a pause on the new partitions, and tell which they are."""
+        self._assigned()
+        reach("in_rebalance")
         self._log.info("partitions_assigned", partitions=sorted(f"{tp.topic}/{tp.partition}" for tp in assigned))
 
 

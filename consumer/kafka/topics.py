@@ -76,8 +76,11 @@ async def retention_days(settings: Settings) -> dict[str, float]:
     async with _admin(settings) as admin:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"retention.ms": None}) for name in names]
         answers = await admin.describe_configs(resources)
-    told = [(entry[3], entry[4]) for answer in answers for entry in answer.resources]
-    milliseconds = {topic: int(values[0][1]) for topic, values in told if values}
+    milliseconds: dict[str, int] = {}
+    for code, _, _, topic, values in (entry for answer in answers for entry in answer.resources):
+        if code:
+            raise TransientError(f"the broker does not tell the retention of {topic}: {for_code(code).__name__}")
+        milliseconds.update((topic, int(entry[1])) for entry in values if entry[1] is not None)
     return {topic: value / _MILLISECONDS_A_DAY for topic, value in milliseconds.items() if value >= 0}
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from consumer.model import ExecutionId
+    from consumer.received import Identity
     from schemas.enums import TopicKind
     from schemas.records import RawRecord
 
@@ -37,3 +38,8 @@ async def decode(
         if position % BREATH == 0:
             await asyncio.sleep(0)
     return received, refused
+
+
+def taken_before(items: Iterable[Received], taken: Mapping[Identity, bytes]) -> dict[Identity, bytes]:
+    """Those of the items that a dry run has met before: the whole of its memory would be copied for every batch."""
+    return {item.identity: taken[item.identity] for item in items if item.identity in taken}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from consumer.replay.decoding import decode
+from consumer.replay.decoding import decode, taken_before
 from consumer.replay.tally import Tally
 from consumer.verdict import Facts, judge, judge_cancels
 from schemas.commands import CancelExecution
@@ -72,7 +72,8 @@ class PreviewMissing:
         self._new_id = new_id
         self._oldest_ms = oldest_ms
         self._taken: dict[Identity, bytes] = {}
-        self._named: set[str] = set()
+        self._named: dict[str, StatusExecucao] = {}
+        self._lettered: set[RawRecord] = set()
 
     async def take(self, records: Sequence[RawRecord]) -> Tally:
         """Count; nothing is written.
@@ -87,7 +88,8 @@ class PreviewMissing:
         ran = await self._judge(commands, judge)
         cancelled = await self._judge(cancels, judge_cancels)
         bad = [item.raw for item in (*refused, *ran.refused, *cancelled.refused)]
-        before = await self._store.refused(bad)
+        new = set(bad) - await self._store.refused(bad) - self._lettered
+        self._lettered |= new
         return Tally(
             records=len(records),
             run=len(ran.accepted),
@@ -95,25 +97,33 @@ class PreviewMissing:
             cancels=len(cancelled.accepted),
             too_old=len(records) - len(young),
             bad=len(bad),
-            new_letters=sum(raw not in before for raw in bad),
+            new_letters=len(new),
         )
 
     async def _judge(self, items: list[Received], judged: Callable[[list[Received], Facts], Verdict]) -> Verdict:
         async with self._inbox.transaction() as inbox:
             facts = await inbox.facts(items)
-        begun = {name: facts.executions.get(name, StatusExecucao.PENDENTE) for name in self._named}
         verdict = judged(
             items,
             replace(
                 facts,
-                known={**facts.known, **self._taken},
-                attached=facts.attached | self._named,
-                executions={**facts.executions, **begun},
+                known={**facts.known, **taken_before(items, self._taken)},
+                attached=facts.attached | self._named.keys(),
+                executions={**facts.executions, **self._named},
             ),
         )
         self._taken |= {item.identity: item.digest for item in verdict.accepted}
-        self._named |= {item.execucao_id for item in verdict.accepted if item.names_execution}
+        for item in verdict.accepted:
+            self._remember(item, facts)
         return verdict
+
+    def _remember(self, item: Received, facts: Facts) -> None:
+        """A queued execution is there, and one that is cancelled in the queue has ended."""
+        if not isinstance(item.command, CancelExecution):
+            if item.names_execution:
+                self._named[item.execucao_id] = StatusExecucao.PENDENTE
+        elif {**facts.executions, **self._named}.get(item.execucao_id) is StatusExecucao.PENDENTE:
+            self._named[item.execucao_id] = StatusExecucao.ERRO
 
 
 def young_enough(records: Sequence[RawRecord], oldest_ms: int | None) -> list[RawRecord]:

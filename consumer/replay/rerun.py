@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from consumer.received import Identity
-from consumer.replay.decoding import decode
+from consumer.replay.decoding import decode, taken_before
 from consumer.replay.tally import Tally
 from consumer.verdict import judge
 from schemas.commands import CancelExecution, data_digest
@@ -121,7 +121,7 @@ class RunAgain:
         async with self._inbox.transaction() as inbox:
             while pending:
                 facts = await inbox.facts(pending)
-                verdict = judge(pending, replace(facts, known={**facts.known, **self._taken}))
+                verdict = judge(pending, replace(facts, known={**facts.known, **taken_before(pending, self._taken)}))
                 duplicates += len(verdict.duplicates)
                 bad += len(verdict.refused)
                 write = verdict.accepted and not self._dry_run

@@ -25,11 +25,14 @@ from consumer.errors import TransientError
 from consumer.exit_codes import ExitCode
 from consumer.intake import Intake
 from consumer.kafka.ranges import BrokerAwayError, LogRange, RangeReader
+from consumer.outbound import Composer
 from consumer.replay.missing import PreviewMissing, RunMissing
 from consumer.replay.reemit import ReemitEvents
 from consumer.replay.rerun import RunAgain
 from consumer.replay.tally import ReplayPolicy, Tally
-from consumer.wiring import composer_of, kinds_of, new_execution_id
+from consumer.startup import check_database
+from consumer.telemetry.logs import get_logger
+from consumer.wiring import kinds_of, new_execution_id, topics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,6 +129,10 @@ def checked_replay_id(text: str) -> str:
 async def _replay(settings: Settings, plan: ReplayPlan, topics: list[str], *, quiet: bool) -> dict[str, Tally]:
     found = await partitions_of(settings, topics)
     async with open_database() as database, RangeReader(settings, found, plan.wanted) as reader:
+        if not plan.dry_run:
+            # What intake cannot write it refuses record by record: a missing column would refuse them all.
+            at_once = settings.model_copy(update={"startup_wait_seconds": 0.0})
+            await check_database(database, at_once, SystemClock(), get_logger("replay"))
         policy = _policy(settings, plan, database)
         total = reader.total if plan.limit is None else min(reader.total, plan.limit)
         with progress_bar(f"replay {plan.policy}", total, quiet=quiet) as advance:
@@ -157,7 +164,7 @@ async def _read_topics(
 
 
 def _policy(settings: Settings, plan: ReplayPlan, database: Database) -> Policy:
-    composer, kinds = composer_of(settings), kinds_of(settings)
+    composer, kinds = Composer(topics_of(settings)), kinds_of(settings)
     inbox, store = SqlInbox(database, composer, SystemClock()), SqlReplayStore(database, composer)
     if plan.policy is ReplayPolicy.REEMIT:
         return ReemitEvents(store, kinds, new_execution_id, dry_run=plan.dry_run)

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import NewTopic
 
 from consumer.errors import OffsetsLostError, PublishError, RecordRefusedError, TransientError
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
-from consumer.kafka.topics import create_topics, existing_topics, planned_topics
+from consumer.kafka.topics import create_topics, existing_topics, planned_topics, retention_days
 from consumer.ports import Batch
 from consumer.settings import Settings
 from tests.builders import message
 from tests.fakes import CapturedLog
+from tests.support.topics import admin_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +100,52 @@ async def test_batch_is_bounded_by_the_setting(topics: Topics) -> None:
             while sum(sizes) < 7:
                 sizes.append(len((await reader.poll()).records))
     assert max(sizes) == 3
+
+
+async def test_paused_reader_gives_nothing_and_goes_on_where_it_was(topics: Topics) -> None:
+    """While paused every poll is empty; afterwards everything that came meanwhile is read, in order."""
+    await topics.create()
+    await produce(topics, topics.predict, [b"0", b"1"])
+    async with KafkaReader(settings_of(topics), CapturedLog().log) as reader:
+        await poll_until(reader, 2)
+        reader.pause(paused=True)
+        await produce(topics, topics.predict, [b"2", b"3", b"4"])
+        assert [(await reader.poll()).records for _ in range(5)] == [()] * 5
+        reader.pause(paused=False)
+        assert [one.value for one in (await poll_until(reader, 3)).records] == [b"2", b"3", b"4"]
+
+
+@pytest.mark.full_broker
+async def test_pause_survives_rebalances(topics: Topics) -> None:
+    """A paused reader stays paused while a member joins and leaves, reads on as a member, and loses no record."""
+    await topics.create()
+    settings, log = settings_of(topics, session_timeout_seconds=6.0), CapturedLog()
+    async with KafkaReader(settings, log.log) as reader:
+        await reader.poll()
+        reader.pause(paused=True)
+        for topic in (topics.predict, topics.train):
+            await produce(topics, topic, [b"0", b"1"])
+        assert await polled_until_assigned(reader, log, times=1) == []
+        async with KafkaReader(settings, CapturedLog().log):
+            assert await polled_until_assigned(reader, log, times=2) == []
+        assert await polled_until_assigned(reader, log, times=3) == []
+        assert [(await reader.poll()).records for _ in range(5)] == [()] * 5
+        reader.pause(paused=False)
+        batch = await poll_until(reader, 4)
+        await reader.commit(batch)
+    assert sorted((one.topic, one.value) for one in batch.records) == [
+        (topic, value) for topic in (topics.predict, topics.train) for value in (b"0", b"1")
+    ]
+
+
+async def polled_until_assigned(reader: KafkaReader, log: CapturedLog, times: int) -> list[Any]:
+    """What the polls gave until the group had assigned partitions that often, and in one poll more."""
+    records: list[Any] = []
+    async with asyncio.timeout(30):
+        while log.names.count("partitions_assigned") < times:
+            records += (await reader.poll()).records
+        records += (await reader.poll()).records
+    return records
 
 
 @pytest.mark.full_broker
@@ -185,6 +233,27 @@ async def test_topics_are_created_once_as_planned(topics: Topics) -> None:
     topics.created.extend(names)
     assert await create_topics(settings, 2, 1) == []
     assert names <= await existing_topics(settings)
+
+
+@pytest.mark.full_broker
+async def test_retention_is_what_the_topics_were_created_with(topics: Topics) -> None:
+    """Each command topic's retention is told in days; one that keeps its records for ever is left out."""
+    days = {topics.train: 3.0, topics.backtest: 0.5, topics.cancel: 400.0}
+    kept = {topics.predict: "-1", **{name: str(int(some * 86_400_000)) for name, some in days.items()}}
+    async with admin_client(topics.bootstrap_servers) as admin:
+        await admin.create_topics([NewTopic(name, 1, 1, topic_configs={"retention.ms": kept[name]}) for name in kept])
+    topics.created.extend(kept)
+    async with asyncio.timeout(20):
+        while not kept.keys() <= await existing_topics(settings_of(topics)):
+            pass
+    assert await retention_days(settings_of(topics)) == days
+
+
+@pytest.mark.full_broker
+async def test_retention_that_is_not_told_is_no_answer(topics: Topics) -> None:
+    """When the broker answers for a topic with an error, nobody may take that for a retention without end."""
+    with pytest.raises(TransientError, match=r"retention of .*forecast\.\w+: UnknownTopicOrPartitionError"):
+        await retention_days(settings_of(topics))
 
 
 async def test_absent_broker_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,16 +12,19 @@ from consumer.intake import IntakeReport
 from schemas.enums import StatusExecucao
 from schemas.records import RawRecord
 from tests.builders import NOW, record
-from tests.fakes import FakeInbox
+from tests.fakes import FakeInbox, FakeInboxTransaction
 from tests.unit.core.inbox_suite import InboxSuite, World, letters, rejections, taking
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from consumer.outbound import OutboxMessage
+    from consumer.received import Received
 
 
 class FakeWorld:
-    def __init__(self) -> None:
-        self.inbox = FakeInbox()
+    def __init__(self, inbox: FakeInbox | None = None) -> None:
+        self.inbox = inbox or FakeInbox()
 
     async def pendente(self, execucao_id: str) -> None:
         self.inbox.state.unattached[execucao_id] = StatusExecucao.PENDENTE
@@ -69,6 +73,85 @@ async def test_batch_is_one_transaction() -> None:
     world = FakeWorld()
     await taking(world).take([record(event_id=str(number), offset=number) for number in range(120)])
     assert world.inbox.commits == 1
+
+
+class PoisonedInbox(FakeInbox):
+    """Fails on the commands at some offsets."""
+
+    def __init__(self, poisoned: set[int], error: Exception) -> None:
+        super().__init__()
+        self.begun = 0
+        self._poisoned = poisoned
+        self._error = error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[FakeInboxTransaction]:
+        self.begun += 1
+        async with super().transaction() as work:
+            yield PoisonedTransaction(work, self._poisoned, self._error)
+
+
+class PoisonedTransaction(FakeInboxTransaction):
+    def __init__(self, work: FakeInboxTransaction, poisoned: set[int], error: Exception) -> None:
+        super().__init__(work._state)
+        self._poisoned = poisoned
+        self._error = error
+
+    async def accept(self, received: Sequence[Received]) -> list[Received]:
+        if any(item.raw.offset in self._poisoned for item in received):
+            raise self._error
+        return await super().accept(received)
+
+
+def eight_commands() -> list[RawRecord]:
+    return [record(event_id=str(number), offset=number) for number in range(8)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(poisoned=st.sets(st.integers(0, 7)))
+async def test_records_on_which_we_fail_are_refused_alone(poisoned: set[int]) -> None:
+    """Whichever records the inbox fails on, those have a dead letter each and all their neighbours are accepted."""
+    inbox = PoisonedInbox(poisoned, ValueError("nobody foresaw this"))
+    world, batch = FakeWorld(inbox), eight_commands()
+    report = await taking(world).take(batch)
+    assert report == IntakeReport(accepted=8 - len(poisoned), refused=len(poisoned))
+    messages = await world.messages()
+    assert {position[2] for position in inbox.state.refused} == poisoned
+    assert {item.raw.offset for item in inbox.state.commands.values()} == set(range(8)) - poisoned
+    assert rejections(messages) == ["invalid-value"] * letters(messages)
+    assert letters(messages) == len(poisoned)
+    again = await taking(world).take(batch)
+    assert again == IntakeReport(duplicates=8 - len(poisoned))
+
+
+async def test_record_on_which_we_fail_is_told_as_our_fault() -> None:
+    """The rejection names the class of the failure and asks for a report; the failure's own text stays inside."""
+    world = FakeWorld(PoisonedInbox({0}, ValueError("password=secret")))
+    assert await taking(world).take([record(event_id="a")]) == IntakeReport(refused=1)
+    [rejection] = [one for one in await world.messages() if one.event_id.endswith(":rejected")]
+    text = (rejection.value or b"").decode()
+    assert "ValueError" in text
+    assert "fault of the service" in text
+    assert "secret" not in text
+
+
+async def test_absent_database_is_nobodys_fault() -> None:
+    """A failure that may pass is raised at once: the batch is not halved and nothing is refused."""
+    inbox = PoisonedInbox({3}, TransientError("gone"))
+    world = FakeWorld(inbox)
+    with pytest.raises(TransientError, match="gone"):
+        await taking(world).take(eight_commands())
+    assert (inbox.begun, inbox.commits, await world.messages()) == (1, 0, [])
+
+
+async def test_database_that_goes_away_while_halving_is_told() -> None:
+    """When the database goes away in the middle of the search, the batch is taken again: no record is lost for it."""
+    inbox = PoisonedInbox({7}, ValueError("nobody foresaw this"))
+    inbox.failures.append(TransientError("gone"))
+    world, batch = FakeWorld(inbox), eight_commands()
+    with pytest.raises(TransientError, match="gone"):
+        await taking(world).take(batch)
+    assert await taking(world).take(batch) == IntakeReport(accepted=7, refused=1)
 
 
 HEADERS = st.lists(

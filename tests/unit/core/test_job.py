@@ -164,28 +164,35 @@ async def test_resume_computes_only_what_is_not_committed() -> None:
         np.testing.assert_array_equal(bench.stored.results[name].volume, forecast.volume)
 
 
-async def test_resume_before_the_plan_logs_each_step_once() -> None:
-    """An attempt that failed while it read sales starts over, and its steps stay one row each."""
-    bench = Bench()
-    reading = bench.sales.profiles
+@pytest.mark.parametrize(("seconds", "kept"), [(0.0, {1: 1}), (5.0, {1: 1, 2: 2})])
+async def test_resume_before_the_plan_logs_each_step_once(seconds: float, kept: dict[int, int]) -> None:
+    """An attempt that failed while it chose models starts over; steps it had told, as slow ones are, keep their row."""
+    clock = ManualClock()
+    bench = Bench(clock=clock)
+    overview, profiles = bench.sales.overview, bench.sales.profiles
     failing = [TransientError("database gone")]
+
+    async def slow(ids: Any, until: Any) -> Any:
+        clock.seconds += seconds
+        return await overview(ids, until)
 
     async def fail_once(ids: Any) -> Any:
         if failing:
             raise failing.pop()
-        return await reading(ids)
+        return await profiles(ids)
 
-    bench.sales.profiles = fail_once  # type: ignore[method-assign, assignment]  # one failing method in one test
+    bench.sales.overview = slow  # type: ignore[method-assign, assignment]  # one slow method in one test
+    bench.sales.profiles = fail_once  # type: ignore[method-assign, assignment]  # and one that fails
     first = bench.queue.add(claim())
     with pytest.raises(TransientError):
         await bench.run(first)
     rows = bench.stored.execution.steps
     bench.stored.execution.steps = {step: state.logged(int(step)) for step, state in rows.items()}
     await bench.run(bench.queue.resumed(first))
-    assert {int(step): state.log_id for step, state in bench.stored.execution.steps.items() if step <= 2} == {
-        1: 1,
-        2: 2,
-    }
+    logged = {int(step): state.log_id for step, state in bench.stored.execution.steps.items()}
+    assert {step: log_id for step, log_id in logged.items() if log_id is not None} == kept
+    ended = [state.status for state in bench.stored.execution.steps.values()]
+    assert StepStatus.RUNNING not in ended
     assert bench.statuses[-1].status is StatusExecucao.CONCLUIDO
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,12 @@ from consumer.execution.runner import RetryPolicy, Runner
 from consumer.ports import LeaseState
 from schemas.enums import ErrorCode, StatusExecucao
 from tests.builders import NOW, claim, uuid
-from tests.fakes import CapturedLog, FakeQueue, ManualClock
+from tests.fakes import CapturedLog, FakeQueue, FakeWork, ManualClock
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from consumer.model import Lease
     from consumer.ports import Claim
 
 
@@ -40,9 +44,21 @@ class ScriptedJob:
             raise self._outcome
 
 
+class UnwritableQueue(FakeQueue):
+    """Holds a row that cannot be written, for a reason that nobody foresaw."""
+
+    @asynccontextmanager
+    async def fenced(self, lease: Lease) -> AsyncIterator[FakeWork]:
+        async with super().fenced(lease) as work:
+            yield work
+            raise ValueError("unsupported value")
+
+
 class Bench:
-    def __init__(self, job: ScriptedJob, *, max_attempts: int = 3, **about: Any) -> None:
-        self.job, self.queue, self.log = job, FakeQueue(), CapturedLog()
+    def __init__(
+        self, job: ScriptedJob, *, max_attempts: int = 3, queue: FakeQueue | None = None, **about: Any
+    ) -> None:
+        self.job, self.queue, self.log = job, queue or FakeQueue(), CapturedLog()
         self.claim = self.queue.add(claim(**about))
         self.runner = Runner(
             self.queue,
@@ -231,6 +247,31 @@ async def test_database_gone_while_giving_back_is_survived() -> None:
     bench.queue.fail_with = TransientError("gone")
     await bench.run()
     assert bench.log.names[-1] == "execution_abandoned"
+
+
+@pytest.mark.parametrize("error", [PermanentError(ErrorCode.NO_DATA, "no sales"), KeyError("the last attempt")])
+async def test_end_that_cannot_be_written_is_set_aside(error: Exception) -> None:
+    """An execution whose end itself fails waits for the longest pause: it must not spin through the queue."""
+    bench = Bench(ScriptedJob(error), queue=UnwritableQueue(), attempt=3)
+    await bench.run()
+    assert bench.queue.retried == [(bench.claim.lease, 300.0)]
+    assert bench.error is None
+    assert bench.log.names[-1] == "execution_cannot_be_ended"
+    assert bench.log.entries[-1]["exc_info"]
+
+
+async def test_database_gone_while_setting_aside_is_survived() -> None:
+    """If an execution cannot even be set aside, its lease runs out; the worker goes on."""
+
+    class DyingQueue(UnwritableQueue):
+        async def retry_later(self, lease: Lease, delay_seconds: float) -> None:
+            self.fail_with = TransientError("gone")
+            await super().retry_later(lease, delay_seconds)
+
+    bench = Bench(ScriptedJob(PermanentError(ErrorCode.NO_DATA, "no sales")), queue=DyingQueue())
+    await bench.run()
+    assert bench.queue.retried == []
+    assert bench.log.names[-2:] == ["execution_cannot_be_ended", "execution_abandoned"]
 
 
 @given(

@@ -138,6 +138,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("topic", "partition", "offset", "timestamp_ms"),
         schema="forecast_consumer",
     )
+    op.create_index(
+        "dead_letter_decision_age",
+        "dead_letter_decision",
+        ["decided_at"],
+        unique=False,
+        schema="forecast_consumer",
+    )
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -206,6 +213,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("parked_reason IS NOT NULL"),
     )
     op.drop_table("outbox", schema="forecast_consumer")
+    op.drop_index("dead_letter_decision_age", table_name="dead_letter_decision", schema="forecast_consumer")
     op.drop_table("dead_letter_decision", schema="forecast_consumer")
     op.drop_index(
         "command_running",
