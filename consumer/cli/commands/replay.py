@@ -44,12 +44,14 @@ def replay(
     Reads without a group: the service's own offsets stay as they are. Where offsets are given, only the partitions
     that they name are read.
     """
-    from consumer.cli.work import ranges, replaying  # noqa: PLC0415 - slow to import
+    from consumer.cli.work import ranges, replay_plan, replaying  # noqa: PLC0415 - slow to import
     from consumer.replay.tally import ReplayPolicy  # noqa: PLC0415 - likewise
 
     if policy not in set(ReplayPolicy):
         raise ranges.wrong(f"--policy is {policy!r}; it must be one of {', '.join(ReplayPolicy)}")
     wanted = ranges.log_range(since, until, from_offset, to_offset)
-    named = replaying.default_replay_id(topics, wanted) if replay_id is None else replaying.checked_replay_id(replay_id)
-    plan = replaying.ReplayPlan(tuple(topics), ReplayPolicy(policy), wanted, named, limit, dry_run, older)
+    named = (
+        replay_plan.default_replay_id(topics, wanted) if replay_id is None else replay_plan.checked_replay_id(replay_id)
+    )
+    plan = replay_plan.ReplayPlan(tuple(topics), ReplayPolicy(policy), wanted, named, limit, dry_run, older)
     replaying.replay_from_options(plan, yes=yes, as_json=as_json)

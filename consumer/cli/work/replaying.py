@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import re
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,6 +14,7 @@ from consumer.cli.work.loading import load_for_tool
 from consumer.cli.work.printing import print_json, print_table
 from consumer.cli.work.progress import confirm, progress_bar
 from consumer.cli.work.ranges import wrong
+from consumer.cli.work.replay_plan import ordered_topics
 from consumer.client.partitions import partitions_of
 from consumer.clock import SystemClock
 from consumer.db.inbox import SqlInbox
@@ -24,7 +22,7 @@ from consumer.db.replays import SqlReplayStore
 from consumer.errors import TransientError
 from consumer.exit_codes import ExitCode
 from consumer.intake import Intake
-from consumer.kafka.ranges import BrokerAwayError, LogRange, RangeReader
+from consumer.kafka.ranges import BrokerAwayError, RangeReader
 from consumer.outbound import Composer
 from consumer.replay.missing import PreviewMissing, RunMissing
 from consumer.replay.reemit import ReemitEvents
@@ -37,11 +35,11 @@ from consumer.wiring import kinds_of, new_execution_id, topics_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from consumer.cli.work.replay_plan import ReplayPlan
     from consumer.db.database import Database
     from consumer.settings import Settings
     from schemas.records import RawRecord
 
-_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COLUMNS: Final = {
     ReplayPolicy.MISSING: ("records", "run", "duplicates", "cancels", "too_old", "bad", "new_letters"),
     ReplayPolicy.REEMIT: ("records", "reemitted", "events", "duplicates", "running", "never_ran", "cancels", "bad"),
@@ -61,19 +59,6 @@ class Policy(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayPlan:
-    """What was asked for; ``limit`` in records, ``older``: also what the service may have forgotten."""
-
-    topics: tuple[str, ...]
-    policy: ReplayPolicy
-    wanted: LogRange
-    replay_id: str
-    limit: int | None
-    dry_run: bool
-    older: bool
-
-
 def replay_from_options(plan: ReplayPlan, *, yes: bool, as_json: bool) -> None:
     """Replay, and say what became of the records of each topic.
 
@@ -91,39 +76,6 @@ def replay_from_options(plan: ReplayPlan, *, yes: bool, as_json: bool) -> None:
             confirm(f"Run the commands of {', '.join(topics)} again?", yes=yes)
     tallies = asyncio.run(_replay(settings, plan, topics, quiet=as_json))
     _show(plan, tallies, as_json=as_json)
-
-
-def ordered_topics(settings: Settings, names: Sequence[str]) -> list[str]:
-    """The topics in the order of a replay: cancellations last, or they would miss what they are to cancel.
-
-    Raises:
-        CommandError: One is no command topic.
-    """
-    known = list(settings.command_topics.values())
-    for name in names:
-        if name not in known:
-            raise wrong(f"{name} is no command topic; replay one of {', '.join(known)}")
-    return [topic for topic in known if topic in names]
-
-
-def default_replay_id(topics: Sequence[str], wanted: LogRange) -> str:
-    """A name that the same topics and range give again, whenever they are asked for."""
-    said = [
-        *(sorted(set(topics)), wanted.since and wanted.since.timestamp(), wanted.until and wanted.until.timestamp()),
-        *(sorted(wanted.first.items()), sorted(wanted.last.items())),
-    ]
-    return f"r-{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]}"
-
-
-def checked_replay_id(text: str) -> str:
-    """The id as given.
-
-    Raises:
-        CommandError: It does not fit an identity.
-    """
-    if not _ID.fullmatch(text):
-        raise wrong(f"--replay-id is {text!r}; it must be 1 to 64 of A-Z a-z 0-9 . _ -")
-    return text
 
 
 async def _replay(settings: Settings, plan: ReplayPlan, topics: list[str], *, quiet: bool) -> dict[str, Tally]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -84,9 +85,15 @@ class TimeSeriesRepository:
         last = date.max if end is None else end + timedelta(days=6 - end.weekday())
         connection = await driver_connection(self._session)
         buffer = BytesIO()
-        status = await connection.copy_from_query(
-            _SERIES, list(product_ids), first, last, output=buffer, format="binary"
-        )
+        try:
+            status = await connection.copy_from_query(
+                _SERIES, list(product_ids), first, last, output=buffer, format="binary"
+            )
+        except asyncio.CancelledError:
+            # asyncpg may wait for ever for the end of a COPY that was cancelled, holding up who cancelled it.
+            connection.terminate()
+            await self._session.invalidate()
+            raise
         records = np.frombuffer(
             buffer.getbuffer(), _RECORD, count=int(status.rpartition(" ")[2]), offset=_COPY_HEADER_BYTES
         )

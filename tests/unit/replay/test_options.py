@@ -7,7 +7,7 @@ import pytest
 from consumer.cli.failure import CommandError
 from consumer.cli.work.letters import dump, readable
 from consumer.cli.work.ranges import around, log_range, positions
-from consumer.cli.work.replaying import checked_replay_id, default_replay_id, ordered_topics
+from consumer.cli.work.replay_plan import checked_replay_id, default_replay_id, ordered_topics
 from consumer.exit_codes import ExitCode
 from consumer.kafka.ranges import LogRange
 from consumer.settings import Settings
