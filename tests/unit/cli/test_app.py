@@ -21,7 +21,8 @@ COMMANDS = (
     *(("run",), ("watch",), ("demo",), ("config",), ("send", "train"), ("send", "predict"), ("send", "backtest")),
     *(("send", "cancel"), ("topics", "create"), ("topics", "list"), ("topics", "check"), ("db", "check")),
     *(("db", "migrate"), ("db", "init"), ("executions", "list"), ("executions", "show"), ("models", "list")),
-    ("schemas", "export"),
+    *(("schemas", "export"), ("executions", "diff"), ("replay",), ("dlq", "list"), ("dlq", "show")),
+    *(("dlq", "retry"), ("dlq", "discard")),
 )
 
 
