@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from consumer.db.check import differences, format_differences
 from consumer.db.connection_errors import describe_connection_error
 from consumer.db.errors import is_transient
@@ -18,6 +16,7 @@ from consumer.kafka.topics import existing_topics, planned_topics, retention_day
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
     from structlog.typing import FilteringBoundLogger
 
     from consumer.clock import Clock
@@ -35,29 +34,36 @@ async def check_database(database: Database, settings: Settings, clock: Clock, l
         StartupError: It cannot be reached, or its structure is not what the service was written for.
     """
     url = settings.database_url.get_secret_value()
+    problem: str | None = None
 
-    async def connect() -> None:
+    async def look() -> None:
+        nonlocal problem
         try:
-            async with database.session() as session:
-                await session.execute(text("SELECT 1"))
+            async with database.engine.connect() as connection:
+                problem = await _schema_problem(connection)
         except Exception as error:
             line = describe_connection_error(error, url)
             if is_transient(error):
                 raise TransientError(line) from error
             raise StartupError(line, ExitCode.DATABASE) from error
 
-    await _patiently(connect, settings.startup_wait_seconds, ExitCode.DATABASE, clock, log)
-    async with database.engine.connect() as connection:
-        found = await differences(connection)
-        if found:
-            raise StartupError(format_differences(found), ExitCode.SCHEMA)
-        revision, wanted = await current_revision(connection), newest_revision()
-    if revision != wanted:
-        message = (
-            f"the service's own schema forecast_consumer stands at revision {revision or 'none'}, "
-            f"this version needs {wanted}; run `forecast-consumer db migrate`"
-        )
-        raise StartupError(message, ExitCode.SCHEMA)
+    await _patiently(look, settings.startup_wait_seconds, ExitCode.DATABASE, clock, log)
+    if problem is not None:
+        raise StartupError(problem, ExitCode.SCHEMA)
+
+
+async def _schema_problem(connection: AsyncConnection) -> str | None:
+    """What the tables have that the service was not written for, None when they fit."""
+    found = await differences(connection)
+    if found:
+        return format_differences(found)
+    revision, wanted = await current_revision(connection), newest_revision()
+    if revision == wanted:
+        return None
+    return (
+        f"the service's own schema forecast_consumer stands at revision {revision or 'none'}, "
+        f"this version needs {wanted}; run `forecast-consumer db migrate`"
+    )
 
 
 async def check_broker(settings: Settings, clock: Clock, log: FilteringBoundLogger) -> None:

@@ -25,12 +25,14 @@ class Facts:
         executions: Status of each named execution that exists.
         attached: Named executions that belong to a command already.
         users: Those of the named users that exist.
+        refused: Positions that were refused before, each as (topic, partition, offset, timestamp).
     """
 
     known: Mapping[Identity, bytes] = field(default_factory=dict)
     executions: Mapping[str, StatusExecucao] = field(default_factory=dict)
     attached: AbstractSet[str] = frozenset()
     users: AbstractSet[str] = frozenset()
+    refused: AbstractSet[tuple[str, int, int, int]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ def judge(commands: Iterable[Received], facts: Facts) -> Verdict:
         if item.identity in known:
             _judge_repeated(item, known[item.identity], verdict)
             continue
-        error = _conflict(item, facts, attached)
+        error = _refused_before(item, facts) or _conflict(item, facts, attached)
         if error is not None:
             verdict.refused.append(item.refuse(error))
             continue
@@ -69,7 +71,7 @@ def judge_cancels(cancels: Iterable[Received], facts: Facts) -> Verdict:
         if item.identity in known:
             _judge_repeated(item, known[item.identity], verdict)
             continue
-        error = _cannot_cancel(item, facts)
+        error = _refused_before(item, facts) or _cannot_cancel(item, facts)
         if error is not None:
             verdict.refused.append(item.refuse(error))
             continue
@@ -87,6 +89,17 @@ def _judge_repeated(item: Received, digest: bytes, verdict: Verdict) -> None:
         "give every new command an id of its own"
     )
     verdict.refused.append(item.refuse(FieldError("ce_id", RejectionCode.ID_REUSED, message)))
+
+
+def _refused_before(item: Received, facts: Facts) -> FieldError | None:
+    """A record has a dead letter or an execution, never both: what is delivered again is not judged anew.
+
+    Meanwhile the execution that it named may exist, or its user; the way back is a new record (``dlq retry``).
+    """
+    raw = item.raw
+    if (raw.topic, raw.partition, raw.offset, raw.timestamp_ms) not in facts.refused:
+        return None
+    return FieldError("value", RejectionCode.INVALID_VALUE, "the record was refused before; send it again as a new one")
 
 
 def _conflict(item: Received, facts: Facts, attached: AbstractSet[str]) -> FieldError | None:

@@ -128,6 +128,7 @@ class FakeInboxTransaction:
             executions={key: status for key, status in statuses.items() if key in named},
             attached=frozenset(state.executions) & named,
             users=frozenset(state.users),
+            refused=frozenset(state.refused),
         )
 
     async def accept(self, received: Sequence[Received]) -> list[Received]:

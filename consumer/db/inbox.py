@@ -73,6 +73,12 @@ _KNOWN: Final = text("""
     SELECT c.source, c.event_id, c.digest FROM forecast_consumer.command AS c
       JOIN unnest(cast(:source AS text[]), cast(:event_id AS text[])) AS named(source, event_id)
         ON c.source = named.source AND c.event_id = named.event_id""")
+_REFUSED: Final = text("""
+    SELECT r.topic, r.partition, r."offset", r.timestamp_ms FROM forecast_consumer.refused_record AS r
+      JOIN unnest(cast(:topic AS text[]), cast(:partition AS int[]), cast(:offset AS bigint[]),
+                  cast(:timestamp_ms AS bigint[])) AS read(topic, partition, "offset", timestamp_ms)
+        ON r.topic = read.topic AND r.partition = read.partition
+       AND r."offset" = read."offset" AND r.timestamp_ms = read.timestamp_ms""")
 # Locked before their executions, as every writer of an execution does: the order that rules out deadlocks.
 _ATTACHED: Final = text("""
     SELECT execucao_id FROM forecast_consumer.command
@@ -125,8 +131,10 @@ class SqlInboxTransaction:
             "source": [item.identity.source for item in received],
             "event_id": [item.identity.event_id for item in received],
         }
+        refused = await self._session.execute(_REFUSED, _positions(received))
         known = await self._session.execute(_KNOWN, identities)
         return Facts(
+            refused=frozenset(tuple(row) for row in refused),
             attached=frozenset(attached),
             known={Identity(row.source, row.event_id): row.digest for row in known},
             executions=executions,
@@ -201,15 +209,19 @@ class SqlInboxTransaction:
     async def _new_positions(self, refused: Sequence[Refused]) -> list[Refused]:
         if not refused:
             return []
-        positions = {
-            "topic": [item.raw.topic for item in refused],
-            "partition": [item.raw.partition for item in refused],
-            "offset": [item.raw.offset for item in refused],
-            "timestamp_ms": [item.raw.timestamp_ms for item in refused],
-            "reason": [item.reason for item in refused],
-        }
+        positions = {**_positions(refused), "reason": [item.reason for item in refused]}
         new = {tuple(row) for row in await self._session.execute(_REMEMBER_POSITIONS, positions)}
         return [item for item in refused if (item.raw.topic, item.raw.partition, item.raw.offset) in new]
+
+
+def _positions(items: Sequence[Received] | Sequence[Refused]) -> dict[str, list[Any]]:
+    """One array a column, as the parameters of a statement."""
+    return {
+        "topic": [item.raw.topic for item in items],
+        "partition": [item.raw.partition for item in items],
+        "offset": [item.raw.offset for item in items],
+        "timestamp_ms": [item.raw.timestamp_ms for item in items],
+    }
 
 
 def _execution_row(item: Received) -> NewExecution:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Below the range from which the kernel takes the ports of outgoing connections: a client that reconnects to a
 # server that is down could otherwise connect to itself, and the server would find its port taken at its restart.
 _PORTS: Final = range(20_000, 32_000)
+_FREEZE_SECONDS: Final = 2.0
 
 
 class ServerError(RuntimeError):
@@ -121,9 +122,13 @@ class ServerProcess:
             _signal(child, signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP to the server and its children: frozen, its connections stay open."""
-        for process in [psutil.Process(self.pid), *self._children()]:
+        """SIGSTOP to the server and its children: frozen when this returns, its connections stay open."""
+        frozen = [psutil.Process(self.pid), *self._children()]
+        for process in frozen:
             _signal(process, signal.SIGSTOP)
+        deadline = time.monotonic() + _FREEZE_SECONDS
+        while time.monotonic() < deadline and any(_runs(process) for process in frozen):
+            time.sleep(0.005)
 
     def resume(self) -> None:
         """SIGCONT to the server and its children."""
@@ -185,6 +190,14 @@ def free_port() -> int:
                 continue
             return port
     raise ServerError("no free TCP port between 20000 and 32000 on 127.0.0.1")
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it may still answer: on a busy machine a signal takes its time to stop all threads."""
+    try:
+        return bool(process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -108,6 +108,8 @@ class KafkaPublisher:
             async with asyncio.timeout(REPLY_METADATA_SECONDS):
                 await producer.partitions_for(topic)
         except (KafkaError, TimeoutError) as error:
+            if not await _is_missing(producer, topic):
+                raise TimeoutError from error
             raise RecordRefusedError(f"reply topic {topic!r} is not there: {type(error).__name__}") from error
 
     async def _connected(self) -> Any:
@@ -137,6 +139,15 @@ class KafkaPublisher:
         producer, self._producer = self._producer, None
         if producer is not None:
             await _stop(producer, self._log)
+
+
+async def _is_missing(producer: Any, topic: str) -> bool:
+    """Only a broker that answers can say so; one that is away says nothing of its topics."""
+    try:
+        metadata = await producer.client.fetch_all_metadata()
+    except KafkaError:
+        return False
+    return topic not in metadata.topics()
 
 
 async def _send(producer: Any, message: OutboxMessage) -> asyncio.Future[object]:

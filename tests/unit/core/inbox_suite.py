@@ -197,6 +197,15 @@ class InboxSuite:
         assert await taking(world).take([first, second]) == IntakeReport(duplicates=1, refused=1)
         assert rejections(await world.messages()) == ["already-terminal"]
 
+    async def test_refused_cancel_stays_refused_when_its_execution_exists(self, world: World) -> None:
+        """What has a dead letter is not judged anew when it is delivered again: it never gets an execution as well."""
+        early = record("cancel", {"execucao_id": uuid(1)}, event_id="c")
+        assert await taking(world).take([early]) == IntakeReport(refused=1)
+        await world.pendente(uuid(1))
+        assert await taking(world).take([early]) == IntakeReport()
+        assert await world.status(uuid(1)) == "PENDENTE"
+        assert rejections(await world.messages()) == ["unknown-execution"]
+
     async def test_waiting_client_is_answered_beside_the_topic(self, world: World) -> None:
         """A NestJS request gets its first status on its own reply topic as well."""
         await taking(world).take([record(event_id="a", headers=reply_headers("web.reply", 2))])
