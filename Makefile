@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fix types imports schemas drift bench unit lock clean
+.PHONY: help install demo test lint fix types imports schemas drift bench chaos mutants unit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,12 @@ drift: $(STAMP) ## Fail when the generated files are not what the models say
 
 bench: $(STAMP) ## How fast intake is, on a real Kafka and PostgreSQL
 	$(BIN)/python -m benchmarks
+
+chaos: $(STAMP) ## The service under faults: SECONDS=600 SEED=1; the verdict on its eight guarantees
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
+mutants: $(STAMP) ## Six ways to break a guarantee, each of which the chaos rig must catch
+	@$(BIN)/python -m tests.chaos --mutants $(if $(SEED),--seed $(SEED))
 
 unit: $(STAMP) ## The tests that need no server
 	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
