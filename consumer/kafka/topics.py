@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from consumer.settings import Settings
 
 ADMIN_SECONDS: Final = 10.0
+LISTING_SECONDS: Final = 0.05
 DEAD_LETTER_BYTES: Final = 16 * 1024 * 1024  # a dead letter is the record plus headers: its topic must take more
 
 _MILLISECONDS_A_DAY: Final = 86_400_000
@@ -55,7 +56,7 @@ async def existing_topics(settings: Settings) -> set[str]:
 
 
 async def create_topics(settings: Settings, partitions: int, replication: int) -> list[str]:
-    """Create what is not there; the names of what was created.
+    """Create what is not there, and return when every topic is listed; the names of what was created.
 
     Raises:
         TransientError: No broker answers, or it refuses.
@@ -63,7 +64,11 @@ async def create_topics(settings: Settings, partitions: int, replication: int) -
     async with _admin(settings) as admin:
         there = set(await admin.list_topics())
         missing = [plan for plan in planned_topics(settings, partitions) if plan.name not in there]
-        return [plan.name for plan in missing if await _create(admin, plan, replication)]
+        created = [plan.name for plan in missing if await _create(admin, plan, replication)]
+        # A broker acknowledges a topic a moment before it lists it.
+        while not {plan.name for plan in missing} <= set(await admin.list_topics()):
+            await asyncio.sleep(LISTING_SECONDS)
+        return created
 
 
 async def retention_days(settings: Settings) -> dict[str, float]:
