@@ -66,7 +66,7 @@ async def create_topics(settings: Settings, partitions: int, replication: int) -
         missing = [plan for plan in planned_topics(settings, partitions) if plan.name not in there]
         created = [plan.name for plan in missing if await _create(admin, plan, replication)]
         # A broker acknowledges a topic a moment before it lists it.
-        while not {plan.name for plan in missing} <= set(await admin.list_topics()):
+        while not {plan.name for plan in missing} <= set(await admin.list_topics()):  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(LISTING_SECONDS)
         return created
 
