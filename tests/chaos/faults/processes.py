@@ -1,0 +1,216 @@
+"""What happens to processes of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+import psutil
+
+from consumer.failpoints import LOG_VARIABLE, VARIABLE
+from tests.chaos.rig import CHUNK_SECONDS, LEASE_SECONDS, LEAVE_SECONDS, ROLE_OF, SLACK_SECONDS, pause
+from tests.e2e.rows import scalar
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from tests.chaos.fleet import Member
+    from tests.chaos.rig import Rig
+
+_RUNNING = "SELECT count(*) FROM forecast_consumer.command WHERE state = 'running' AND lease_owner = $1"
+UP_SECONDS = 25.0
+
+
+async def sigkill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """kill -9, at any moment of its life."""
+    del rig
+    member = randomness.choice(members)
+    async with member.lock:
+        await member.up(UP_SECONDS)
+        await pause(randomness, 0, 2)
+        await member.kill()
+
+
+async def failpoint(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """A life that ends at a failpoint."""
+    name = rig.next_failpoint(members, randomness)
+    member = randomness.choice([member for member in members if ROLE_OF[name] in member.roles])
+    async with member.lock:
+        before = len(member.reached())
+        hits = 1 if name == "in_drain" else randomness.randint(2 if name == "in_chunk" else 1, 3)
+        member.wishes = {VARIABLE: f"{name}:{hits}", LOG_VARIABLE: str(member.failpoint_log)}
+        await member.kill()
+        await member.up(UP_SECONDS)
+        if name == "before_outbox_delete":
+            await _kill_other_relays(rig, member)
+        if name == "in_drain":
+            await wait_for_job(rig, member, 2)
+            member.signal(signal.SIGTERM)
+        await member.ended(10)
+        reached = len(member.reached()) > before
+        (rig.reached if reached else rig.missed)[name] += 1
+        rig.history.write("failpoint", point=name, hits=hits, member=member.name, reached=reached)
+        if not reached:
+            await member.kill()
+
+
+async def _kill_other_relays(rig: Rig, member: Member) -> None:
+    """One relay is active; only its death makes this one take over."""
+    for other in rig.fleet.with_role("relay"):
+        if other is not member and not other.lock.locked():
+            async with other.lock:
+                await other.kill()
+
+
+async def zombie(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """Frozen for longer than its lease while it runs a job; then it goes on as if nothing had happened."""
+    member = randomness.choice([member for member in members if "worker" in member.roles])
+    async with member.lock:
+        await member.up(UP_SECONDS)
+        await wait_for_job(rig, member, 5)
+        member.signal(signal.SIGSTOP)
+        try:
+            await pause(randomness, LEASE_SECONDS + 1, LEASE_SECONDS + 2.5)
+        finally:
+            member.signal(signal.SIGCONT)
+
+
+async def model_freeze(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """Only a model process is frozen: its owner lives and keeps the lease; now and then beyond a chunk's time."""
+    member = randomness.choice([member for member in members if "worker" in member.roles])
+    async with member.lock:
+        await member.up(UP_SECONDS)
+        await wait_for_job(rig, member, 5)
+        frozen = member.model_processes()
+        seconds = randomness.choice((LEASE_SECONDS + 1, CHUNK_SECONDS + 1))
+        for process in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        await asyncio.sleep(seconds)
+        for process in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+async def model_kill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """A model process dies, as of a segmentation fault."""
+    member = randomness.choice([member for member in members if "worker" in member.roles])
+    async with member.lock:
+        await member.up(UP_SECONDS)
+        await wait_for_job(rig, member, 3)
+        for process in member.model_processes()[:1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        await pause(randomness, 0.5, 1.5)
+
+
+async def rolling_restart(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """One after the other is stopped in good order and comes back."""
+    for member in randomness.sample(members, len(members)):
+        async with member.lock:
+            await terminate(rig, member, "rolling restart")
+            await member.up(UP_SECONDS)
+
+
+async def sigterm_job_running(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    member = randomness.choice([member for member in members if "worker" in member.roles])
+    async with member.lock:
+        await member.up(UP_SECONDS)
+        await wait_for_job(rig, member, 5)
+        await terminate(rig, member, "a job runs")
+
+
+async def sigterm_kafka_frozen(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    member = randomness.choice(members)
+    async with member.lock, rig.servers.kafka_lock:
+        await member.up(UP_SECONDS)
+        rig.servers.kafka.pause()
+        try:
+            await pause(randomness, 0.2, 1.5)
+            await terminate(rig, member, "Kafka frozen")
+        finally:
+            rig.servers.kafka.resume()
+
+
+async def sigterm_kafka_gone(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    member = randomness.choice(members)
+    async with member.lock, rig.servers.kafka_lock:
+        await member.up(UP_SECONDS)
+        await asyncio.to_thread(rig.servers.kafka.kill)
+        try:
+            await pause(randomness, 0.2, 1.0)
+            await terminate(rig, member, "Kafka gone")
+        finally:
+            await asyncio.to_thread(rig.servers.kafka.start)
+
+
+async def sigterm_postgres_frozen(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    member = randomness.choice(members)
+    async with member.lock, rig.servers.postgres_lock:
+        await member.up(UP_SECONDS)
+        rig.servers.postgres.pause()
+        try:
+            await pause(randomness, 0.2, 1.5)
+            await terminate(rig, member, "PostgreSQL frozen")
+        finally:
+            rig.servers.postgres.resume()
+
+
+async def clock_skew(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """A life with a clock that is an hour wrong."""
+    del rig
+    member = randomness.choice(members)
+    async with member.lock:
+        member.wishes = {"CHAOS_CLOCK_OFFSET": str(randomness.choice((-3600, 3600)))}
+        await member.kill()
+        await member.up(UP_SECONDS)
+
+
+async def database_away_then_kill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """Intake holds a batch that it cannot persist, and dies."""
+    intakes = [member for member in members if "intake" in member.roles]
+    async with contextlib.AsyncExitStack() as held:
+        for member in intakes:
+            await held.enter_async_context(member.lock)
+            await member.up(UP_SECONDS)
+        await held.enter_async_context(rig.servers.postgres_lock)
+        rig.servers.postgres_proxy.cut("blackhole")
+        try:
+            await pause(randomness, 2.5, 3.5)
+            for member in intakes:
+                await member.kill()
+        finally:
+            rig.servers.postgres_proxy.heal(deliver=False)
+
+
+async def wait_for_job(rig: Rig, member: Member, within: float) -> bool:
+    """Until the member runs an execution, as far as the database can be asked."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            async with asyncio.timeout(1):
+                if await scalar(rig.url, _RUNNING, f"{member.name}-{member.starts}"):
+                    return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def terminate(rig: Rig, member: Member, state: str, *, stay_down: bool = False) -> None:
+    """SIGTERM, and the promise that it is gone in time."""
+    was_up = await member.up(0)
+    started = time.monotonic()
+    member.held_down = True
+    try:
+        member.signal(signal.SIGTERM)
+        code = await member.ended(LEAVE_SECONDS + SLACK_SECONDS)
+    finally:
+        member.held_down = stay_down
+    rig.history.write("sigterm", member=member.name, state=state, code=code, seconds=time.monotonic() - started)
+    if code is None:
+        rig.history.finding(f"I7: {member.name} was not gone {LEAVE_SECONDS:g} s after SIGTERM ({state}, up: {was_up})")
+        await member.kill()

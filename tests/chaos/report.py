@@ -1,0 +1,155 @@
+"""What a run amounts to, and whether it reached enough to mean anything."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from consumer.failpoints import FAILPOINTS
+from tests.chaos.checker import INVARIANTS
+from tests.chaos.records import SPECIAL
+
+if TYPE_CHECKING:
+    from tests.chaos.fleet import Fleet
+    from tests.chaos.history import History
+    from tests.chaos.rig import Rig
+
+_EVENT: Final = re.compile(rb'"event": "(\w+)"')
+# In good order, killed, or by force at the end of the grace. A start that fails is tried again by the supervisor.
+EXPECTED_EXITS: Final = {"0", "-9", "7"}
+SHOWN: Final = 15
+
+
+@dataclass(slots=True)
+class Report:
+    """The numbers of a run.
+
+    Attributes:
+        shortfalls: What it had to reach and did not.
+    """
+
+    seed: int
+    seconds: float
+    mutant: str | None
+    violations: dict[str, list[str]]
+    faults: Counter[str]
+    failpoints: Counter[str]
+    events: Counter[str]
+    exits: dict[str, dict[str, int]]
+    outcomes: Counter[str]
+    drained_after: float | None
+    executions: Counter[str]
+    shortfalls: list[str] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[str]:
+        return [name for name, lines in self.violations.items() if lines]
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.broken or self.shortfalls)
+
+    @property
+    def summary(self) -> str:
+        holding = len(INVARIANTS) - len(self.broken)
+        many = f"{self.faults.total()} faults of {len(self.faults)} kinds"
+        return f"chaos: {holding}/{len(INVARIANTS)} invariants hold, {many}, seed {self.seed}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "mutant": self.mutant,
+            "invariants": {
+                name: {"promise": INVARIANTS[name], "violations": lines} for name, lines in self.violations.items()
+            },
+            "faults": {
+                "total": self.faults.total(),
+                "kinds": len(self.faults),
+                "by_kind": dict(self.faults.most_common()),
+            },
+            "failpoints": {name: self.failpoints[name] for name in FAILPOINTS},
+            "zombie_writes_refused": self.events["zombie_write_refused"],
+            "leases_lost": self.events["lease_lost"],
+            "records": dict(self.outcomes),
+            "executions": dict(self.executions),
+            "exits": self.exits,
+            "drained_after_seconds": self.drained_after,
+            "log_events": dict(self.events.most_common()),
+            "shortfalls": self.shortfalls,
+            "summary": self.summary,
+        }
+
+    def lines(self) -> list[str]:
+        """For people; the last line is the summary."""
+        found = []
+        for name, lines in self.violations.items():
+            found += [f"{name} ({INVARIANTS[name]}): {line}" for line in lines[:SHOWN]]
+            found += [f"{name}: … and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        found += [f"reached too little: {line}" for line in self.shortfalls]
+        drained = "not drained" if self.drained_after is None else f"drained after {self.drained_after:.1f} s"
+        refused = self.events["zombie_write_refused"]
+        found.append(f"executions {dict(self.executions)}, records {dict(self.outcomes)}, {drained}")
+        found.append(f"failpoints hit {dict(self.failpoints)}, zombie writes refused {refused}, exits {self.exits}")
+        return [*found, self.summary]
+
+
+def compose(rig: Rig, violations: dict[str, list[str]], run: dict[str, Any]) -> Report:
+    """Count what was reached and compare it with what a run of this length must reach."""
+    history = rig.history
+    report = Report(
+        violations=violations,
+        faults=faults_of(history, rig),
+        failpoints=Counter({name: sum(m.reached().count(name) for m in rig.fleet.members) for name in FAILPOINTS}),
+        events=log_events(rig.fleet),
+        exits={member.name: dict(member.exits) for member in rig.fleet.members},
+        outcomes=Counter(attempt.outcome for attempt in history.attempts.values()),
+        **run,
+    )
+    report.shortfalls = [] if report.mutant else list(shortfalls(report))
+    return report
+
+
+def faults_of(history: History, rig: Rig) -> Counter[str]:
+    """Faults by kind; a failpoint counts once it was reached."""
+    counted = Counter(history.faults)
+    counted["failpoint"] = rig.reached.total()
+    return +counted
+
+
+def log_events(fleet: Fleet) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for member in fleet.members:
+        found.update(event.decode() for event in _EVENT.findall(member.log.read_bytes()))
+    return found
+
+
+def shortfalls(report: Report) -> Any:
+    """Yield what is missing."""
+    for name in FAILPOINTS:
+        if not report.failpoints[name] and report.seconds >= 80:
+            yield f"failpoint {name} was never hit"
+    if not report.events["zombie_write_refused"]:
+        yield "no write of a zombie was refused"
+    if report.faults.total() < report.seconds / 2:
+        yield f"{report.faults.total()} faults in {report.seconds:g} s, wanted {report.seconds / 2:.0f}"
+    if len(report.faults) < 15:
+        yield f"{len(report.faults)} kinds of faults, wanted 15"
+    if report.executions.total() < report.seconds / 2:
+        yield f"{report.executions.total()} executions in {report.seconds:g} s"
+    missing = [
+        name
+        for name in SPECIAL
+        if report.seconds >= 80
+        and name not in ("poison", "oversize")
+        and not any(name.split("_")[0] in kind for kind in report.faults)
+    ]
+    if missing:
+        yield f"no record of the kinds {', '.join(missing)}"
+    for member, exits in report.exits.items():
+        for code in exits.keys() - EXPECTED_EXITS:
+            if code.endswith("start"):
+                continue
+            yield f"{member} left by itself with exit code {code}, {exits[code]} times"
