@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
+from aiokafka.errors import CoordinatorNotAvailableError, GroupCoordinatorNotAvailableError
 
 from tests.support.topics import admin_client
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.support.journal import Journal
     from tests.support.topics import Topics
+
+COORDINATOR_SECONDS: Final = 30.0
 
 
 class Position(NamedTuple):
@@ -109,6 +113,12 @@ async def collect(database_url: str, topics: Topics, sent: Sequence[Sent], journ
 
 async def committed_offsets(topics: Topics) -> dict[tuple[str, int], int]:
     """The group's offsets by topic and partition."""
-    async with admin_client(topics.bootstrap_servers) as admin:
-        offsets = await admin.list_consumer_group_offsets(topics.settings["group_id"])
+    async with admin_client(topics.bootstrap_servers) as admin, asyncio.timeout(COORDINATOR_SECONDS):
+        offsets = None
+        while offsets is None:
+            try:
+                offsets = await admin.list_consumer_group_offsets(topics.settings["group_id"])
+            except (GroupCoordinatorNotAvailableError, CoordinatorNotAvailableError):
+                # A broker that has just started makes its topic of offsets at the first question.
+                await asyncio.sleep(0.1)
     return {(place.topic, place.partition): entry.offset for place, entry in offsets.items() if entry.offset >= 0}
