@@ -5,10 +5,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /venv
 COPY requirements/ requirements/
-RUN /venv/bin/pip install --require-hashes --only-binary :all: -r requirements/run.txt
+RUN /venv/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/run.txt
 # The build backend stays out of the image; its pin is the one of the development environment.
 RUN awk '/^setuptools==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements/dev.txt > build.txt \
-    && pip install --require-hashes -r build.txt
+    && pip install --no-deps --require-hashes -r build.txt
 COPY pyproject.toml README.md ./
 COPY schemas/ schemas/
 COPY consumer/ consumer/

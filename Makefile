@@ -15,8 +15,10 @@ install: $(STAMP) ## Create .venv with the pinned dependencies
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned dependencies into $(VENV) (the first time takes a minute or two)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@# The lock is complete: --no-deps keeps pip from looking at releases newer than the pinned ones.
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip check --quiet --disable-pip-version-check
 	@touch $@
 
 demo: $(STAMP) ## The whole service on real sales, with an embedded broker and database
