@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
-from consumer.bootstrap import Parts, open_intake
+from consumer.bootstrap import open_intake
 from consumer.clock import SystemClock
 from consumer.db.setup import initialise
 from consumer.demo.embedded_postgres import EmbeddedPostgres
 from consumer.kafka.topics import create_topics
+from consumer.roles import Parts
 from consumer.settings import Settings
 from consumer.telemetry.logs import configure
 from consumer.telemetry.metrics import Metrics
