@@ -12,7 +12,6 @@ from consumer.client.message import DEFAULT_SOURCE, Attributes, compose_command,
 from consumer.client.partitions import partitions_of
 from consumer.client.replies import ReplyReader
 from consumer.clock import SystemClock
-from consumer.errors import PublishError
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.outbound import OutboxMessage
 from consumer.telemetry.logs import get_logger
@@ -71,10 +70,7 @@ class ForecastClient:
             if self._replies:
                 reader = await stack.enter_async_context(ReplyReader(self._settings))
                 stack.push_async_callback(_cancelled, asyncio.create_task(self._deliver(reader)))
-            try:
-                await stack.enter_async_context(self._publisher)
-            except PublishError as error:
-                raise ClientError(str(error)) from error
+            await stack.enter_async_context(self._publisher)
             self._stack = stack.pop_all()
         return self
 

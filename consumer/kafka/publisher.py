@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import PublishError, RecordRefusedError
+from consumer.kafka.closing import close_client
 from consumer.kafka.connection import connection_arguments
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ Outcome = Exception | None
 
 
 class KafkaPublisher:
-    """``consumer.ports.Publisher``. Use ``async with``."""
+    """``consumer.ports.Publisher``. Use ``async with``; whatever is published first connects."""
 
     def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
         self._settings = settings
@@ -48,7 +49,6 @@ class KafkaPublisher:
         self._own_topics |= set(settings.command_topics.values())
 
     async def __aenter__(self) -> Self:
-        await self._connected()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -126,11 +126,12 @@ class KafkaPublisher:
             try:
                 async with asyncio.timeout(self._settings.publish_timeout_seconds):
                     await producer.start()
-            except (KafkaError, TimeoutError) as error:
-                await _stop(producer, self._log)
-                raise PublishError(
-                    f"no broker at {self._settings.bootstrap_servers}: {type(error).__name__}"
-                ) from error
+            except BaseException as error:
+                await close_client(producer, STOP_SECONDS, self._log)
+                if isinstance(error, (KafkaError, TimeoutError, OSError)):
+                    message = f"no broker at {self._settings.bootstrap_servers}: {type(error).__name__}"
+                    raise PublishError(message) from error
+                raise
             self._producer = producer
         return self._producer
 
@@ -138,7 +139,7 @@ class KafkaPublisher:
         """Throw the producer away; the next publish makes a new one, and readers drop what arrives twice."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop(producer, self._log)
+            await close_client(producer, STOP_SECONDS, self._log)
 
 
 async def _is_missing(producer: Any, topic: str) -> bool:
@@ -158,7 +159,13 @@ async def _send(producer: Any, message: OutboxMessage) -> asyncio.Future[object]
         partition=message.partition,
         headers=list(message.headers),
     )
+    future.add_done_callback(_look_at)  # one that is given up must not be told as forgotten when it fails later
     return future
+
+
+def _look_at(future: asyncio.Future[object]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 async def _acknowledged(future: asyncio.Future[object], *, own: bool) -> Outcome:
@@ -174,11 +181,3 @@ def _outcome(error: Exception, *, own: bool) -> Outcome:
     if isinstance(error, _FINAL) or (not own and isinstance(error, _FINAL_ON_REPLIES)):
         return RecordRefusedError(reason)
     return PublishError(reason)
-
-
-async def _stop(producer: Any, log: FilteringBoundLogger) -> None:
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await producer.stop()
-    except (KafkaError, TimeoutError) as error:
-        log.warning("producer_stop_failed", error=type(error).__name__)

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from consumer.errors import TransientError
 from consumer.exit_codes import ExitCode
 from consumer.kafka.connection import connection_arguments
+from consumer.kafka.lenient import read_leniently
 from schemas.records import RawRecord
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class RangeReader:
             wanted: Which part of each.
             batch: Records of one piece.
         """
+        read_leniently()
         self._settings = settings
         self._places = [TopicPartition(topic, number) for topic, all_ in partitions.items() for number in all_]
         self._wanted = wanted

@@ -10,7 +10,9 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from consumer.errors import OffsetsLostError, TransientError
 from consumer.failpoints import reach
+from consumer.kafka.closing import close_client
 from consumer.kafka.connection import connection_arguments
+from consumer.kafka.lenient import read_leniently
 from consumer.ports import Batch
 from schemas.records import RawRecord
 
@@ -21,53 +23,51 @@ if TYPE_CHECKING:
 
     from consumer.settings import Settings
 
+CONNECT_SECONDS: Final = 10.0
 COMMIT_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
+REBALANCE_SECONDS: Final = 5.0  # beyond the poll interval; aiokafka's own wait for the group has no end
 
 
 class KafkaReader:
-    """``consumer.ports.RecordReader`` over one member of the group. Use ``async with``."""
+    """``consumer.ports.RecordReader`` over one member of the group. Use ``async with``.
+
+    The first poll connects, and so does the one after a consumer had to be given up: a broker that is away at the
+    start is waited for like one that leaves later.
+    """
 
     def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+        read_leniently()
         self._settings = settings
         self._log = log
         self._consumer: Any = None
         self._paused = False
 
     async def __aenter__(self) -> Self:
-        settings = self._settings
-        self._consumer = AIOKafkaConsumer(
-            **connection_arguments(settings),
-            group_id=settings.group_id,
-            enable_auto_commit=False,  # the timer would commit what is not persisted yet
-            auto_offset_reset="earliest",  # a new group starts with the whole log: duplicates are dropped by identity
-            max_poll_records=settings.intake_batch,
-            max_poll_interval_ms=int(settings.max_poll_interval_seconds * 1000),
-            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
-            heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 10),
-        )
-        listener = _Listener(self._log, self._hold_pause)
-        self._consumer.subscribe(topics=list(settings.command_topics.values()), listener=listener)
-        try:
-            await self._consumer.start()
-        except BaseException:
-            await self._stop()
-            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stop()
+        await self._discard()
 
     async def poll(self) -> Batch:
-        """Wait for records, at most the poll interval of the settings.
+        """Wait for records, at most the poll interval of the settings and a little more while the group rebalances.
 
         Raises:
-            TransientError: The cluster is away.
+            TransientError: The cluster is away, or the group does not come to rest.
         """
+        consumer = await self._connected()
         self._hold_pause()
+        seconds = self._settings.intake_poll_seconds
         try:
-            fetched = await self._consumer.getmany(timeout_ms=int(self._settings.intake_poll_seconds * 1000))
+            # A cancelled getmany loses nothing: between its last wait and its return it only takes from a buffer.
+            async with asyncio.timeout(seconds + REBALANCE_SECONDS):
+                fetched = await consumer.getmany(timeout_ms=int(seconds * 1000))
+        except TimeoutError as error:
+            raise TransientError("the group has not assigned partitions yet") from error
         except KafkaError as error:
+            # Records of other partitions may have been taken from the buffer and lost with the error, and the next
+            # commit would pass over them: begin anew from the committed offsets.
+            await self._discard()
             raise TransientError(f"{type(error).__name__}: {error}") from error
         records = tuple(_raw(record) for batch in fetched.values() for record in batch)
         return Batch(records, {(tp.topic, tp.partition): batch[-1].offset + 1 for tp, batch in fetched.items()})
@@ -75,12 +75,12 @@ class KafkaReader:
     def pause(self, *, paused: bool) -> None:
         """Fetch nothing more, or go on; polls go on either way, so that the group keeps this member."""
         self._paused = paused
-        if not paused:
+        if not paused and self._consumer is not None:
             self._consumer.resume(*self._consumer.paused())
 
     def _hold_pause(self) -> None:
         """Every rebalance loses the flags: they are set before the first fetch of what it assigned."""
-        if self._paused:
+        if self._paused and self._consumer is not None:
             self._consumer.pause(*(self._consumer.assignment() - self._consumer.paused()))
 
     async def commit(self, batch: Batch) -> None:
@@ -90,6 +90,8 @@ class KafkaReader:
             OffsetsLostError: The group has rebalanced; the records are persisted, so nothing is to be done.
             TransientError: The cluster is away; the next commit covers these offsets.
         """
+        if self._consumer is None:
+            raise OffsetsLostError("the consumer that read them was given up")
         offsets = {TopicPartition(topic, number): offset for (topic, number), offset in batch.next_offsets.items()}
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
@@ -99,12 +101,43 @@ class KafkaReader:
         except (KafkaError, TimeoutError) as error:
             raise TransientError(f"offsets not committed: {type(error).__name__}") from error
 
-    async def _stop(self) -> None:
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._consumer.stop()
-        except (KafkaError, TimeoutError) as error:
-            self._log.warning("consumer_stop_failed", error=type(error).__name__)
+    async def _connected(self) -> Any:
+        if self._consumer is not None and self._consumer._fetcher.error_future.done():  # noqa: SLF001  no public way
+            await self._discard()  # nothing is fetched any more, and every poll would be empty
+        if self._consumer is None:
+            consumer = self._new_consumer()
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await consumer.start()
+            except BaseException as error:
+                await close_client(consumer, STOP_SECONDS, self._log)
+                if isinstance(error, (KafkaError, TimeoutError, OSError)):
+                    message = f"no broker answers at {self._settings.bootstrap_servers}: {type(error).__name__}"
+                    raise TransientError(message) from error
+                raise
+            # Only now: a consumer that has subscribed before waits in its start until the whole group is at rest.
+            listener = _Listener(self._log, self._hold_pause)
+            consumer.subscribe(topics=list(self._settings.command_topics.values()), listener=listener)
+            self._consumer = consumer
+        return self._consumer
+
+    def _new_consumer(self) -> Any:
+        settings = self._settings
+        return AIOKafkaConsumer(
+            **connection_arguments(settings),
+            group_id=settings.group_id,
+            enable_auto_commit=False,  # the timer would commit what is not persisted yet
+            auto_offset_reset="earliest",  # a new group starts with the whole log: duplicates are dropped by identity
+            max_poll_records=settings.intake_batch,
+            max_poll_interval_ms=int(settings.max_poll_interval_seconds * 1000),
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 10),
+        )
+
+    async def _discard(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await close_client(consumer, STOP_SECONDS, self._log)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types

@@ -15,6 +15,7 @@ from consumer.ports import Batch
 from consumer.settings import Settings
 from tests.builders import message
 from tests.fakes import CapturedLog
+from tests.support.raw_names import CODECS, produce_raw_name
 from tests.support.topics import admin_client
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ async def test_pause_survives_rebalances(topics: Topics) -> None:
         for topic in (topics.predict, topics.train):
             await produce(topics, topic, [b"0", b"1"])
         assert await polled_until_assigned(reader, log, times=1) == []
-        async with KafkaReader(settings, CapturedLog().log):
+        async with KafkaReader(settings, CapturedLog().log) as other:
+            assert (await other.poll()).records == ()
             assert await polled_until_assigned(reader, log, times=2) == []
         assert await polled_until_assigned(reader, log, times=3) == []
         assert [(await reader.poll()).records for _ in range(5)] == [()] * 5
@@ -254,6 +256,99 @@ async def test_retention_that_is_not_told_is_no_answer(topics: Topics) -> None:
     """When the broker answers for a topic with an error, nobody may take that for a retention without end."""
     with pytest.raises(TransientError, match=r"retention of .*forecast\.\w+: UnknownTopicOrPartitionError"):
         await retention_days(settings_of(topics))
+
+
+async def test_reader_and_publisher_open_without_a_broker_and_connect_when_it_comes(
+    topics: Topics, restartable_kafka: KafkaServer
+) -> None:
+    """A broker that leaves before the first poll costs attempts, each bounded; when it is back both work."""
+    await topics.create()
+    settings = settings_of(topics)
+    restartable_kafka.kill()
+    async with (
+        KafkaReader(settings, CapturedLog().log) as reader,
+        KafkaPublisher(settings, CapturedLog().log) as sender,
+    ):
+        reader.pause(paused=True)
+        with pytest.raises(TransientError, match=f"no broker answers at {topics.bootstrap_servers}"):
+            await reader.poll()
+        (outcome,) = await sender.publish([message("e", topic=topics.predict, value=b"1")])
+        assert isinstance(outcome, PublishError)
+        restartable_kafka.start()
+        reader.pause(paused=False)
+        async with asyncio.timeout(20):
+            while (await sender.publish([message("e", topic=topics.predict, value=b"1")])) != [None]:
+                pass
+        assert (await read_when_up(reader)).records[0].value == b"1"
+
+
+async def read_when_up(reader: KafkaReader) -> Batch:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                batch = await reader.poll()
+            except TransientError:
+                continue
+            if batch.records:
+                return batch
+
+
+@pytest.mark.parametrize("kind", ["reader", "publisher"])
+@pytest.mark.full_broker
+async def test_clients_that_cannot_say_goodbye_leave_no_task_behind(
+    topics: Topics, restartable_kafka: KafkaServer, kind: str
+) -> None:
+    """Closed while the broker is frozen, a client ends within its bound, and nothing of it runs on."""
+    await topics.create()
+    before, settings = asyncio.all_tasks(), settings_of(topics, publish_timeout_seconds=1.0)
+    client = (
+        KafkaReader(settings, CapturedLog().log) if kind == "reader" else KafkaPublisher(settings, CapturedLog().log)
+    )
+    async with client:
+        if isinstance(client, KafkaReader):
+            await client.poll()
+        else:
+            assert await client.publish([message("e", topic=topics.status)]) == [None]
+        restartable_kafka.pause()
+        if isinstance(client, KafkaPublisher):
+            assert isinstance((await client.publish([message("f", topic=topics.status)]))[0], PublishError)
+        closed_from = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - closed_from < 8
+    restartable_kafka.resume()
+    await asyncio.sleep(0.2)
+    assert asyncio.all_tasks() - before == set()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_header_names_that_are_not_utf8_stop_nothing(topics: Topics, codec: str) -> None:
+    """A record with such a name is read with the bytes shown, those before and behind it as ever, each once."""
+    await topics.create()
+    values = [b"%d" % number for number in range(5)]
+    assert await produce_raw_name(topics.bootstrap_servers, topics.train, b"x\xff\xfe", values, codec) == 0
+    await produce(topics, topics.train, [b"5"], headers=[("plain", None)])
+    async with KafkaReader(settings_of(topics, intake_batch=2), CapturedLog().log) as reader:
+        batch = await poll_until(reader, 6)
+    assert [one.value for one in batch.records] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert [one.headers for one in batch.records] == [
+        *[(("first", b"1"),)] * 2,
+        (("first", b"1"), ("x\\xff\\xfe", b"odd"), ("last", None)),
+        *[(("first", b"1"),)] * 2,
+        (("plain", None),),
+    ]
+    assert [one.key for one in batch.records[:2]] == [b"k", b"k"]
+    assert batch.next_offsets == {(topics.train, 0): 6}
+
+
+@pytest.mark.full_broker
+async def test_reader_that_fetches_nothing_any_more_begins_anew(topics: Topics) -> None:
+    """A consumer whose fetching has died is replaced, and what was not committed is read again."""
+    await topics.create()
+    await produce(topics, topics.train, [b"0"])
+    async with KafkaReader(settings_of(topics), CapturedLog().log) as reader:
+        await poll_until(reader, 1)
+        reader._consumer._fetcher._fetch_task.cancel()
+        await produce(topics, topics.train, [b"1"])
+        assert [one.value for one in (await poll_until(reader, 2)).records] == [b"0", b"1"]
 
 
 async def test_absent_broker_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
