@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from consumer.failpoints import VARIABLE
+from tests.chaos import upgrade
 from tests.e2e.service_process import _die_with_parent
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ COMMAND = (sys.executable, "-m", "tests.chaos.nursery")
 ROOT = Path(__file__).absolute().parents[2]
 RESTART_SECONDS = 0.3
 UP = b'"service_started"'
+_EVENT = re.compile(rb'"event": "(\w+)"')
 
 
 @dataclass(slots=True)
@@ -100,7 +104,7 @@ class Member:
 
     name: str
     roles: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: dict[str, str]
     directory: Path
     history: History
     nursery: Nursery
@@ -111,6 +115,8 @@ class Member:
     wishes: dict[str, str] = field(default_factory=dict)
     _process: Born | None = None
     _log_start: int = 0
+    version: str = ""
+    _failpoint: str = ""
 
     @property
     def log(self) -> Path:
@@ -123,6 +129,15 @@ class Member:
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def is_up(self) -> bool:
+        return self.running and UP in self._logged()
+
+    @property
+    def failpoint(self) -> str:
+        """The one that this life is to end at; empty without one."""
+        return self._failpoint if self.running else ""
 
     @property
     def ended_with(self) -> int | None:
@@ -138,22 +153,24 @@ class Member:
         assert not self.running
         self.starts += 1
         wishes, self.wishes = self.wishes, {}
+        self._failpoint = wishes.get(VARIABLE, "").partition(":")[0]
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FORECAST_")}
+        self.version = {**self.environment, **wishes}.get(upgrade.VARIABLE, "")
         environment |= {**self.environment, **wishes, "FORECAST_INSTANCE": f"{self.name}-{self.starts}"}
         self._process = await self.nursery.bear(environment, self.log)
         self.history.write("start", member=self.name, pid=self._process.pid, **wishes)
 
     async def up(self, within: float) -> bool:
         """Whether it has come up, within so many seconds."""
-        return await self._until(lambda: UP in self._logged(), within)
+        return await self.until(lambda: UP in self._logged(), within)
 
     async def ended(self, within: float) -> int | None:
         """Its exit code, None if it still runs after so many seconds."""
         process = self._process
         if process is None:
             return 0
-        await self._until(lambda: process.returncode is not None, within, step=0.03)
+        await self.until(lambda: process.returncode is not None, within, step=0.03)
         return process.returncode
 
     def signal(self, number: signal.Signals) -> None:
@@ -195,7 +212,8 @@ class Member:
             log.seek(self._log_start)
             return log.read()
 
-    async def _until(self, true: object, within: float, step: float = 0.1) -> bool:
+    async def until(self, true: object, within: float, step: float = 0.05) -> bool:
+        """Whether the condition came true within so many seconds."""
         deadline = time.monotonic() + within
         while not true():  # type: ignore[operator]
             if time.monotonic() > deadline:
@@ -229,6 +247,14 @@ class Fleet:
             await asyncio.wait({self._supervisor})
             self._supervisor = None
 
+    async def disarm(self) -> None:
+        """Nobody dies at a failpoint from here on."""
+        for member in self.members:
+            member.wishes = {}
+            if member.failpoint:
+                async with member.lock:
+                    await member.kill()
+
     def with_role(self, role: str) -> list[Member]:
         return [member for member in self.members if role in member.roles]
 
@@ -240,6 +266,15 @@ class Fleet:
                     if not member.held_down:
                         await member.start()
             await asyncio.sleep(RESTART_SECONDS)
+
+
+def log_events(fleet: Fleet) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for member in fleet.members:
+        found.update(
+            event.decode() for event in _EVENT.findall(member.log.read_bytes() if member.log.exists() else b"")
+        )
+    return found
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     from consumer import bootstrap, failpoints  # noqa: F401, PLC0415  once, for all children
-    from tests.chaos import mutants, slow  # noqa: F401, PLC0415
+    from tests.chaos import mutants, slow, upgrade  # noqa: F401, PLC0415
 
     reader, writer = os.pipe()
     signal.set_wakeup_fd(-1)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.failpoints import FAILPOINTS
 from tests.chaos.checker import INVARIANTS
+from tests.chaos.faults.failpoints import reached
+from tests.chaos.fleet import log_events
 from tests.chaos.records import SPECIAL
 
 if TYPE_CHECKING:
-    from tests.chaos.fleet import Fleet
     from tests.chaos.history import History
     from tests.chaos.rig import Rig
 
-_EVENT: Final = re.compile(rb'"event": "(\w+)"')
 # In good order, killed, or by force at the end of the grace. A start that fails is tried again by the supervisor.
 EXPECTED_EXITS: Final = {"0", "-9", "7"}
 SHOWN: Final = 15
@@ -102,7 +101,7 @@ def compose(rig: Rig, violations: dict[str, list[str]], run: dict[str, Any]) -> 
     report = Report(
         violations=violations,
         faults=faults_of(history, rig),
-        failpoints=Counter({name: sum(m.reached().count(name) for m in rig.fleet.members) for name in FAILPOINTS}),
+        failpoints=reached(rig.fleet.members),
         events=log_events(rig.fleet),
         exits={member.name: dict(member.exits) for member in rig.fleet.members},
         outcomes=Counter(attempt.outcome for attempt in history.attempts.values()),
@@ -115,15 +114,8 @@ def compose(rig: Rig, violations: dict[str, list[str]], run: dict[str, Any]) -> 
 def faults_of(history: History, rig: Rig) -> Counter[str]:
     """Faults by kind; a failpoint counts once it was reached."""
     counted = Counter(history.faults)
-    counted["failpoint"] = rig.reached.total()
+    counted["failpoint"] = reached(rig.fleet.members).total()
     return +counted
-
-
-def log_events(fleet: Fleet) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for member in fleet.members:
-        found.update(event.decode() for event in _EVENT.findall(member.log.read_bytes()))
-    return found
 
 
 def shortfalls(report: Report) -> Any:

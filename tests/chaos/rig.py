@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -11,9 +10,9 @@ from consumer.failpoints import FAILPOINTS, Failpoint
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
 
-    from tests.chaos.fleet import Fleet, Member
+    from tests.chaos.faults.failpoints import Aims
+    from tests.chaos.fleet import Fleet
     from tests.chaos.history import History
     from tests.chaos.servers import Servers
     from tests.support.topics import Topics
@@ -40,7 +39,8 @@ class Rig:
 
     Attributes:
         url: The database, reached directly.
-        reached: How often a process died at each failpoint.
+        aims: Which failpoint a process is led to next.
+        forced: Ends by force that nothing excused.
     """
 
     servers: Servers
@@ -48,18 +48,8 @@ class Rig:
     topics: Topics
     history: History
     url: str
-    reached: Counter[str] = field(default_factory=Counter)
-    missed: Counter[str] = field(default_factory=Counter)
-
-    def next_failpoint(self, members: Sequence[Member], randomness: random.Random) -> Failpoint:
-        """The one that was reached least often, of those that these members can reach."""
-        roles = {role for member in members for role in member.roles}
-        possible = [name for name in FAILPOINTS if ROLE_OF[name] in roles]
-        randomness.shuffle(possible)
-        return min(possible, key=lambda name: 2 * self.reached[name] + self.missed[name])
-
-
-Fault = "Callable[[Rig, random.Random, Sequence[Member]], Awaitable[None]]"
+    aims: Aims
+    forced: list[str] = field(default_factory=list)
 
 
 async def pause(randomness: random.Random, low: float, high: float) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.checker import verdict
-from tests.chaos.driver import drain, leave, storm
+from tests.chaos.driver import PATIENCE_SECONDS, drain, leave, storm
 from tests.chaos.evidence import gather
 from tests.chaos.history import History
 from tests.chaos.mutants import MUTANTS
@@ -33,8 +33,8 @@ async def chaos(directory: Path, seed: int, seconds: float, rate: float = RATE) 
     directory.joinpath("schedule.json").write_text(json.dumps(as_json(LANES, seed, int(seconds) + 20), indent=1))
     print(f"seed {seed}, {seconds:g} s; the schedule begins:", *printed(LANES, seed), sep="\n  ", flush=True)
     with History(directory / "history.jsonl") as history:
-        async with staged(directory.absolute(), history, None) as rig:
-            await storm(rig, LANES, seed, seconds, rate)
+        async with staged(directory.absolute(), history, seed) as rig:
+            await storm(rig, LANES, seed, seconds, rate, PATIENCE_SECONDS)
             drained = await drain(rig)
             await leave(rig)
             found = await _verdict(rig)
@@ -49,7 +49,7 @@ async def mutant_run(directory: Path, seed: int, name: str) -> str | None:
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with History(directory / "history.jsonl") as history:
-        async with staged(directory.absolute(), history, name) as rig:
+        async with staged(directory.absolute(), history, seed, name) as rig:
             while time.monotonic() - started < LAST_ROUND_SECONDS:
                 round_seed = seed + int(time.monotonic() - started)
                 await storm(rig, focused(mutant.focus), round_seed, MUTANT_STORM_SECONDS, 2 * RATE)

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.chaos.faults import kafka, postgres, processes
+from tests.chaos.faults import failpoints, kafka, postgres, processes, rollout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,12 +22,14 @@ class Lane:
         kinds: One round: every kind as often as it is named, in an order of the seed's.
         pause: Seconds between two faults, from and to.
         members: Of the fleet, by position, that this lane may treat.
+        once: Its plan is one round.
     """
 
     name: str
     kinds: tuple[str, ...]
     pause: tuple[float, float]
     members: tuple[int, ...] = ()
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,6 @@ class Step:
 
 
 _PROCESSES: Final = (
-    "zombie",
-    "zombie",
     "sigkill",
     "sigkill",
     "model_freeze",
@@ -52,17 +52,14 @@ _PROCESSES: Final = (
     "sigterm_kafka_gone",
     "sigterm_postgres_frozen",
     "clock_skew",
+    "tiny_pool",
     "database_away_then_kill",
 )
 _KAFKA: Final = (
     "kafka_restart",
     "kafka_kill",
     "kafka_freeze",
-    "kafka_reset",
-    "kafka_blackhole",
-    "kafka_one_way",
-    "kafka_half_response",
-    "kafka_slow",
+    *2 * ("kafka_reset", "kafka_blackhole", "kafka_one_way", "kafka_half_response", "kafka_slow"),
 )
 _POSTGRES: Final = (
     "postgres_reset",
@@ -74,24 +71,30 @@ _POSTGRES: Final = (
     "backends_terminated",
     "postgres_immediate_stop",
     "postgres_freeze",
-    "pool_exhausted",
+    "commands_locked",
     "connections_exhausted",
     "tiny_timeouts",
 )
+_GROUP: Final = ("rebalance_storm", "offsets_reset")
+_MEMBERS: Final = (*_PROCESSES, "zombie", "failpoint")  # what treats processes of the service
 
 LANES: Final = (
     Lane("processes", _PROCESSES, (0.2, 1.0), (0, 1)),
+    Lane("zombies", ("zombie",), (6.0, 12.0), (0, 1)),
     Lane("failpoints-1", ("failpoint",), (0.2, 1.0), (2,)),
     Lane("failpoints-2", ("failpoint",), (0.2, 1.0), (3,)),
     Lane("kafka", _KAFKA, (4.0, 8.0)),
     Lane("postgres", _POSTGRES, (2.5, 5.5)),
-    Lane("group", ("rebalance_storm", "offsets_reset"), (20.0, 30.0)),
+    Lane("group", _GROUP, (15.0, 25.0)),
+    Lane("upgrade", ("rolling_upgrade",), (25.0, 35.0), (0, 1, 2, 3), once=True),
 )
 FAULTS: Final[dict[str, Callable[..., Awaitable[None]]]] = {
     name: getattr(module, name)
     for module, names in (
-        (processes, (*_PROCESSES, "failpoint")),
-        (kafka, (*_KAFKA, "rebalance_storm", "offsets_reset")),
+        (processes, (*_PROCESSES, "zombie")),
+        (failpoints, ("failpoint",)),
+        (rollout, ("rolling_upgrade",)),
+        (kafka, (*_KAFKA, *_GROUP)),
         (postgres, _POSTGRES),
     )
     for name in names
@@ -100,6 +103,7 @@ FAULTS: Final[dict[str, Callable[..., Awaitable[None]]]] = {
 
 def plan(seed: int, lane: Lane, steps: int) -> list[Step]:
     """The first faults of a lane."""
+    steps = min(steps, len(lane.kinds)) if lane.once else steps
     randomness = random.Random(f"{seed} {lane.name}")
     found: list[Step] = []
     while len(found) < steps:
@@ -114,25 +118,27 @@ def plan(seed: int, lane: Lane, steps: int) -> list[Step]:
 
 def focused(kinds: tuple[str, ...]) -> tuple[Lane, ...]:
     """Few kinds, often, for a mutant."""
-    ours = tuple(kind for kind in kinds if kind in (*_PROCESSES, "failpoint"))
+    ours = tuple(kind for kind in kinds if kind in _MEMBERS)
     lanes = [Lane("processes-1", ours, (0.5, 1.5), (0, 1)), Lane("processes-2", ours, (0.5, 1.5), (2, 3))]
     lanes += [
         Lane(name, tuple(kind for kind in kinds if kind in known), (1.0, 3.0))
-        for name, known in (("kafka", _KAFKA), ("postgres", _POSTGRES), ("group", ("rebalance_storm", "offsets_reset")))
+        for name, known in (("kafka", _KAFKA), ("postgres", _POSTGRES), ("group", _GROUP))
     ]
     return tuple(lane for lane in lanes if lane.kinds)
 
 
-def printed(lanes: tuple[Lane, ...], seed: int, steps: int = 12) -> list[str]:
+def printed(lanes: tuple[Lane, ...], seed: int, steps: int = 10) -> list[str]:
     """For people: how each lane begins."""
-    return [f"{lane.name}: {', '.join(step.kind for step in plan(seed, lane, steps))} …" for lane in lanes]
+    begin = [f"{lane.name}: {', '.join(step.kind for step in plan(seed, lane, steps))} …" for lane in lanes]
+    return [*begin, f"failpoints in turn: {', '.join(failpoints.order_of(seed))}"]
 
 
-def as_json(lanes: tuple[Lane, ...], seed: int, steps: int) -> dict[str, list[dict[str, Any]]]:
+def as_json(lanes: tuple[Lane, ...], seed: int, steps: int) -> dict[str, Any]:
     """All of it, to be kept with a failing run."""
-    return {
+    planned: dict[str, Any] = {
         lane.name: [
             {"kind": step.kind, "seed": step.seed, "pause": round(step.pause, 2)} for step in plan(seed, lane, steps)
         ]
         for lane in lanes
     }
+    return planned | {"failpoints in turn": failpoints.order_of(seed)}

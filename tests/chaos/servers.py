@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_CONNECTIONS = 90
+RECOVERY_SECONDS = 6.0  # until clients have found a server again that was away
 
 
 class ProxiedKafka(KafkaServer):
@@ -47,6 +49,33 @@ class Servers:
     postgres_proxy: Proxy
     kafka_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     postgres_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _troubles: int = 0
+    _trouble_ended: float = 0.0
+
+    @contextlib.asynccontextmanager
+    async def kafka_trouble(self) -> AsyncIterator[None]:
+        """The broker, or the way there, is not well within the block."""
+        async with self.kafka_lock, self._trouble():
+            yield
+
+    @contextlib.asynccontextmanager
+    async def postgres_trouble(self) -> AsyncIterator[None]:
+        """The database, or the way there, is not well within the block."""
+        async with self.postgres_lock, self._trouble():
+            yield
+
+    def well_since(self, started: float) -> bool:
+        """Whether both have been well and found again since then, by the monotonic clock."""
+        return not self._troubles and self._trouble_ended + RECOVERY_SECONDS < started
+
+    @contextlib.asynccontextmanager
+    async def _trouble(self) -> AsyncIterator[None]:
+        self._troubles += 1
+        try:
+            yield
+        finally:
+            self._troubles -= 1
+            self._trouble_ended = time.monotonic()
 
     @property
     def proxied_bootstrap(self) -> str:

@@ -21,11 +21,15 @@ def main() -> None:
     from consumer.errors import StartupError  # noqa: PLC0415
     from consumer.settings import Settings  # noqa: PLC0415
     from consumer.telemetry.logs import configure  # noqa: PLC0415
+    from tests.chaos import upgrade  # noqa: PLC0415
 
     configure("json", "info")
     draw_out()
     mark_fenced_work()
     set_clock(float(os.environ.get("CHAOS_CLOCK_OFFSET", "0")))
+    set_pool(int(os.environ.get("CHAOS_POOL", "0")))
+    if os.environ.get(upgrade.VARIABLE) == upgrade.NEXT:
+        upgrade.become_next()
     if mutant := os.environ.get("CHAOS_MUTANT"):
         from tests.chaos.mutants import MUTANTS  # noqa: PLC0415
 
@@ -85,6 +89,20 @@ def set_clock(offset_seconds: float) -> None:
 
     if offset_seconds:
         bootstrap.SystemClock = OffsetClock
+
+
+def set_pool(size: int) -> None:
+    """A process whose pools have so few connections that its tasks wait for each other; 0 leaves them as they are."""
+    from consumer.db.database import Database  # noqa: PLC0415
+
+    original = Database.open.__func__  # type: ignore[attr-defined]  # of the class method
+
+    def small(cls, url, **arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN003, ANN202
+        fewest = min(size, arguments.get("pool_size", size))
+        return original(cls, url, **{**arguments, "pool_size": fewest, "max_overflow": 0})
+
+    if size:
+        Database.open = classmethod(small)  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.admin import NewTopic
 
 from consumer.db.setup import initialise
+from tests.chaos.faults.failpoints import Aims, order_of
 from tests.chaos.fleet import Fleet, Member, Nursery
 from tests.chaos.records import PRODUCTS, REPLY, TINY_REPLY
 from tests.chaos.rig import CHUNK_SECONDS, GRACE_SECONDS, LEASE_SECONDS, Rig
@@ -21,7 +23,7 @@ from tests.support.databases import with_database
 from tests.support.topics import Topics, admin_client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from tests.chaos.history import History
     from tests.chaos.servers import Servers
@@ -31,8 +33,8 @@ TINY_BYTES: Final = 1000  # a terminal status with its headers is larger, the fi
 MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "a": ("intake", "worker"),
     "b": ("intake", "worker", "relay"),
-    "c": ("intake",),
-    "d": ("worker", "relay"),
+    "c": ("intake", "relay"),
+    "d": ("worker",),
 }
 _SETTINGS: Final[Mapping[str, object]] = {
     "admin_port": 0,
@@ -57,8 +59,30 @@ _SETTINGS: Final[Mapping[str, object]] = {
 
 
 @contextlib.asynccontextmanager
-async def staged(directory: Path, history: History, mutant: str | None) -> AsyncIterator[Rig]:
+async def staged(directory: Path, history: History, seed: int, mutant: str | None = None) -> AsyncIterator[Rig]:
     """A rig whose processes are up."""
+    with _client_log(directory / "driver.log"):
+        async with _staged(directory, history, seed, mutant) as rig:
+            yield rig
+
+
+@contextlib.contextmanager
+def _client_log(path: Path) -> Iterator[None]:
+    """What the driver's own clients say of servers that go away is for nobody's screen."""
+    log, handler = logging.getLogger("aiokafka"), logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    before, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.propagate = before
+        log.removeHandler(handler)
+        handler.close()
+
+
+@contextlib.asynccontextmanager
+async def _staged(directory: Path, history: History, seed: int, mutant: str | None) -> AsyncIterator[Rig]:
     async with servers(directory) as running:
         url = await _database(running)
         topics = Topics("chaos.", running.kafka.bootstrap_servers, "maven")
@@ -68,7 +92,7 @@ async def staged(directory: Path, history: History, mutant: str | None) -> Async
             await admin.create_topics([tiny])
         environment = _environment(running, topics, mutant)
         async with Nursery() as nursery, Fleet(_members(environment, directory, history, nursery)) as fleet:
-            rig = Rig(running, fleet, topics, history, url)
+            rig = Rig(running, fleet, topics, history, url, Aims(order_of(seed)))
             up = await asyncio.gather(*(member.up(60) for member in fleet.members))
             assert all(up), "the service did not start; see its logs"
             yield rig

@@ -27,19 +27,19 @@ STORM_SECONDS = 8.0
 
 
 async def kafka_restart(rig: Rig, _: random.Random, __: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         await asyncio.to_thread(rig.servers.kafka.restart)
 
 
 async def kafka_kill(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         await asyncio.to_thread(rig.servers.kafka.kill)
         await pause(randomness, 0, 1.5)
         await asyncio.to_thread(rig.servers.kafka.start)
 
 
 async def kafka_freeze(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         rig.servers.kafka.pause()
         try:
             await pause(randomness, 2, 7)
@@ -48,27 +48,27 @@ async def kafka_freeze(rig: Rig, randomness: random.Random, _: Sequence[Member])
 
 
 async def kafka_reset(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         await network.resets(rig.servers.kafka_proxy, randomness)
 
 
 async def kafka_blackhole(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         await network.cut(rig.servers.kafka_proxy, "blackhole", randomness)
 
 
 async def kafka_one_way(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         await network.cut(rig.servers.kafka_proxy, "one_way", randomness)
 
 
 async def kafka_half_response(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         await network.halve(rig.servers.kafka_proxy, randomness)
 
 
 async def kafka_slow(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.kafka_lock:
+    async with rig.servers.kafka_trouble():
         await network.slow(rig.servers.kafka_proxy, randomness)
 
 
@@ -87,7 +87,7 @@ async def offsets_reset(rig: Rig, randomness: random.Random, members: Sequence[M
     async with contextlib.AsyncExitStack() as held:
         for member in intakes:
             await held.enter_async_context(member.lock)
-        await held.enter_async_context(rig.servers.kafka_lock)
+        await held.enter_async_context(rig.servers.kafka_lock)  # it must stay well
         for member in intakes:
             member.held_down = True
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from tests.chaos.faults import network
+from tests.chaos.faults.processes import locked_commands
 from tests.chaos.rig import pause
 from tests.chaos.servers import MAX_CONNECTIONS
 from tests.e2e.rows import connected
@@ -30,33 +31,33 @@ LOCKED_SECONDS = 3.0
 
 
 async def postgres_reset(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         await network.resets(rig.servers.postgres_proxy, randomness)
 
 
 async def postgres_blackhole(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         await network.cut(rig.servers.postgres_proxy, "blackhole", randomness)
 
 
 async def postgres_one_way(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         await network.cut(rig.servers.postgres_proxy, "one_way", randomness)
 
 
 async def postgres_half_response(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         await network.halve(rig.servers.postgres_proxy, randomness)
 
 
 async def postgres_slow(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         await network.slow(rig.servers.postgres_proxy, randomness)
 
 
 async def commit_reply_lost(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
     """Committed, and the client never hears of it."""
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         proxy = rig.servers.postgres_proxy
         for _attempt in range(3):
             proxy.lost_commits = randomness.randint(1, 5)
@@ -66,7 +67,7 @@ async def commit_reply_lost(rig: Rig, randomness: random.Random, _: Sequence[Mem
 
 async def backends_terminated(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
     """One to five a second."""
-    async with rig.servers.postgres_lock, connected(rig.url) as connection:
+    async with rig.servers.postgres_trouble(), connected(rig.url) as connection:
         for _second in range(3):
             await connection.execute(_TERMINATE, randomness.randint(1, 5))
             await asyncio.sleep(1)
@@ -74,7 +75,7 @@ async def backends_terminated(rig: Rig, randomness: random.Random, _: Sequence[M
 
 async def postgres_immediate_stop(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
     """As a crash, with recovery at the start."""
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         os.kill(rig.servers.postgres.pid, signal.SIGQUIT)
         await asyncio.to_thread(rig.servers.postgres.stop)
         await pause(randomness, 0, 2)
@@ -83,7 +84,7 @@ async def postgres_immediate_stop(rig: Rig, randomness: random.Random, _: Sequen
 
 async def postgres_freeze(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
     """The postmaster and every backend."""
-    async with rig.servers.postgres_lock:
+    async with rig.servers.postgres_trouble():
         rig.servers.postgres.pause()
         try:
             await pause(randomness, 2, 7)
@@ -91,16 +92,15 @@ async def postgres_freeze(rig: Rig, randomness: random.Random, _: Sequence[Membe
             rig.servers.postgres.resume()
 
 
-async def pool_exhausted(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
-    """Every statement on the commands waits for a lock, until every connection of the pools is taken."""
-    async with rig.servers.postgres_lock, connected(rig.url) as connection, connection.transaction():
-        await connection.execute("LOCK TABLE forecast_consumer.command IN ACCESS EXCLUSIVE MODE", timeout=10)
-        await pause(randomness, 1, LOCKED_SECONDS)
+async def commands_locked(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
+    """Everybody who asks for the commands waits."""
+    async with rig.servers.postgres_trouble():
+        await locked_commands(rig, randomness.uniform(1, LOCKED_SECONDS))
 
 
 async def connections_exhausted(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
     """The server has none left: ours are ended, and somebody else takes the slots."""
-    async with rig.servers.postgres_lock, contextlib.AsyncExitStack() as taken:
+    async with rig.servers.postgres_trouble(), contextlib.AsyncExitStack() as taken:
         connection = await taken.enter_async_context(connected(rig.url))
         await connection.execute(_TERMINATE, MAX_CONNECTIONS)
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
@@ -112,7 +112,7 @@ async def connections_exhausted(rig: Rig, randomness: random.Random, _: Sequence
 async def tiny_timeouts(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
     """statement_timeout and lock_timeout of some milliseconds, for every session."""
     statement, lock = randomness.choice((2, 5, 20)), randomness.choice((1, 5))
-    async with rig.servers.postgres_lock, connected(rig.url) as connection:
+    async with rig.servers.postgres_trouble(), connected(rig.url) as connection:
         await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         try:
             await connection.execute(f"ALTER SYSTEM SET statement_timeout = {statement}")

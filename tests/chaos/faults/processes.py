@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import psutil
 
-from consumer.failpoints import LOG_VARIABLE, VARIABLE
-from tests.chaos.rig import CHUNK_SECONDS, LEASE_SECONDS, LEAVE_SECONDS, ROLE_OF, SLACK_SECONDS, pause
-from tests.e2e.rows import scalar
+from consumer.exit_codes import ExitCode
+from tests.chaos.rig import CHUNK_SECONDS, LEASE_SECONDS, LEAVE_SECONDS, SLACK_SECONDS, pause
+from tests.e2e.rows import connected, scalar
 
 if TYPE_CHECKING:
     import random
@@ -34,37 +34,6 @@ async def sigkill(rig: Rig, randomness: random.Random, members: Sequence[Member]
         await member.up(UP_SECONDS)
         await pause(randomness, 0, 2)
         await member.kill()
-
-
-async def failpoint(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
-    """A life that ends at a failpoint."""
-    name = rig.next_failpoint(members, randomness)
-    member = randomness.choice([member for member in members if ROLE_OF[name] in member.roles])
-    async with member.lock:
-        before = len(member.reached())
-        hits = 1 if name == "in_drain" else randomness.randint(2 if name == "in_chunk" else 1, 3)
-        member.wishes = {VARIABLE: f"{name}:{hits}", LOG_VARIABLE: str(member.failpoint_log)}
-        await member.kill()
-        await member.up(UP_SECONDS)
-        if name == "before_outbox_delete":
-            await _kill_other_relays(rig, member)
-        if name == "in_drain":
-            await wait_for_job(rig, member, 2)
-            member.signal(signal.SIGTERM)
-        await member.ended(10)
-        reached = len(member.reached()) > before
-        (rig.reached if reached else rig.missed)[name] += 1
-        rig.history.write("failpoint", point=name, hits=hits, member=member.name, reached=reached)
-        if not reached:
-            await member.kill()
-
-
-async def _kill_other_relays(rig: Rig, member: Member) -> None:
-    """One relay is active; only its death makes this one take over."""
-    for other in rig.fleet.with_role("relay"):
-        if other is not member and not other.lock.locked():
-            async with other.lock:
-                await other.kill()
 
 
 async def zombie(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
@@ -127,7 +96,7 @@ async def sigterm_job_running(rig: Rig, randomness: random.Random, members: Sequ
 
 async def sigterm_kafka_frozen(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
     member = randomness.choice(members)
-    async with member.lock, rig.servers.kafka_lock:
+    async with member.lock, rig.servers.kafka_trouble():
         await member.up(UP_SECONDS)
         rig.servers.kafka.pause()
         try:
@@ -139,7 +108,7 @@ async def sigterm_kafka_frozen(rig: Rig, randomness: random.Random, members: Seq
 
 async def sigterm_kafka_gone(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
     member = randomness.choice(members)
-    async with member.lock, rig.servers.kafka_lock:
+    async with member.lock, rig.servers.kafka_trouble():
         await member.up(UP_SECONDS)
         await asyncio.to_thread(rig.servers.kafka.kill)
         try:
@@ -151,7 +120,7 @@ async def sigterm_kafka_gone(rig: Rig, randomness: random.Random, members: Seque
 
 async def sigterm_postgres_frozen(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
     member = randomness.choice(members)
-    async with member.lock, rig.servers.postgres_lock:
+    async with member.lock, rig.servers.postgres_trouble():
         await member.up(UP_SECONDS)
         rig.servers.postgres.pause()
         try:
@@ -162,13 +131,31 @@ async def sigterm_postgres_frozen(rig: Rig, randomness: random.Random, members: 
 
 
 async def clock_skew(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
-    """A life with a clock that is an hour wrong."""
+    """Lives with clocks two hours apart, each an hour wrong."""
     del rig
+    for member, hours in zip(randomness.sample(members, len(members)), (-1, 1), strict=False):
+        async with member.lock:
+            member.wishes = {"CHAOS_CLOCK_OFFSET": str(hours * 3600)}
+            await member.kill()
+            await member.up(UP_SECONDS)
+
+
+async def tiny_pool(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """A life with two connections for everything, both of them waiting for a lock for a while."""
     member = randomness.choice(members)
     async with member.lock:
-        member.wishes = {"CHAOS_CLOCK_OFFSET": str(randomness.choice((-3600, 3600)))}
+        member.wishes = {"CHAOS_POOL": "2"}
         await member.kill()
         await member.up(UP_SECONDS)
+        async with rig.servers.postgres_trouble():
+            await locked_commands(rig, randomness.uniform(1, 3))
+
+
+async def locked_commands(rig: Rig, seconds: float) -> None:
+    """Every statement on the commands waits for a lock."""
+    async with connected(rig.url) as connection, connection.transaction():
+        await connection.execute("LOCK TABLE forecast_consumer.command IN ACCESS EXCLUSIVE MODE", timeout=10)
+        await asyncio.sleep(seconds)
 
 
 async def database_away_then_kill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
@@ -178,7 +165,7 @@ async def database_away_then_kill(rig: Rig, randomness: random.Random, members: 
         for member in intakes:
             await held.enter_async_context(member.lock)
             await member.up(UP_SECONDS)
-        await held.enter_async_context(rig.servers.postgres_lock)
+        await held.enter_async_context(rig.servers.postgres_trouble())
         rig.servers.postgres_proxy.cut("blackhole")
         try:
             await pause(randomness, 2.5, 3.5)
@@ -210,7 +197,16 @@ async def terminate(rig: Rig, member: Member, state: str, *, stay_down: bool = F
         code = await member.ended(LEAVE_SECONDS + SLACK_SECONDS)
     finally:
         member.held_down = stay_down
-    rig.history.write("sigterm", member=member.name, state=state, code=code, seconds=time.monotonic() - started)
+    well = rig.servers.well_since(started)
+    rig.history.write(
+        "sigterm", member=member.name, state=state, code=code, well=well, up=was_up, seconds=_since(started)
+    )
+    if well and code == ExitCode.STUCK:
+        rig.forced.append(f"{member.name} was ended by force though both servers were well ({state})")
     if code is None:
         rig.history.finding(f"I7: {member.name} was not gone {LEAVE_SECONDS:g} s after SIGTERM ({state}, up: {was_up})")
         await member.kill()
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 2)
