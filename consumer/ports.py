@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import date
+    from pathlib import Path
 
     from consumer.forecasting.champion import TrainedModel
     from consumer.forecasting.types import (
@@ -200,11 +201,64 @@ class SalesReader(Protocol):
 class Compute(Protocol):
     """CPU work in processes of its own, which die with the task that waits for them."""
 
-    async def run(self, function: Callable[[Request], Result], request: Request) -> Result:
+    async def run(
+        self, function: Callable[[Request], Result], request: Request, timeout_seconds: float | None = None
+    ) -> Result:
         """Run a pure, picklable function; cancelling the call kills its process.
+
+        Args:
+            timeout_seconds: What it may take, where that is not what a chunk may take.
 
         Raises:
             TransientError: The process died or took longer than allowed.
+        """
+        ...
+
+
+class ArtefactError(Exception):
+    """A stored model cannot be used; the message says why. Never a reason to fail: the other models go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A stored model: its directory, and the SHA-256 of each of its files by name."""
+
+    directory: str
+    hashes: Mapping[str, str]
+
+
+class Workspace(Protocol):
+    """Checkpoints made before an execution has a plan; the same inputs always give the same bytes."""
+
+    async def find(self, name: str) -> Path | None:
+        """The checkpoint of that name if it is there and whole."""
+        ...
+
+    async def keep(self, name: str, content: bytes) -> Path:
+        """Write a checkpoint whole, or raise TransientError."""
+        ...
+
+
+class ArtefactStore(Protocol):
+    """The one directory in which models leave files."""
+
+    def workspace(self, execucao_id: str, key: str) -> Workspace:
+        """Checkpoints of an execution; another ``key`` (other inputs) sees none of them."""
+        ...
+
+    async def clear(self, execucao_id: str) -> None:
+        """Delete an execution's checkpoints."""
+        ...
+
+    async def publish(self, execucao_id: str, family: str, files: Mapping[str, bytes]) -> tuple[str, ModelFiles]:
+        """Store a model; its reference for ``arquivo_path``, and its files. May raise TransientError."""
+        ...
+
+    async def find(self, reference: str, hashes: Mapping[str, str]) -> ModelFiles:
+        """The files behind a reference.
+
+        Raises:
+            ArtefactError: The reference is none of ours, or a file is missing or was altered.
         """
         ...
 

@@ -49,25 +49,28 @@ class ProcessCompute:
         if self._pool is not None:
             await _close(self._pool)
 
-    async def run(self, function: Callable[[Request], Result], request: Request) -> Result:
+    async def run(
+        self, function: Callable[[Request], Result], request: Request, timeout_seconds: float | None = None
+    ) -> Result:
         """Run ``function(request)`` in a process; both and the result must be picklable.
 
         Raises:
             TransientError: The process died, or was killed because it took longer than the timeout.
         """
         pool = await self._working_pool()
-        future = pool.submit(function, self._timeout_seconds, request)
+        allowed = timeout_seconds or self._timeout_seconds
+        future = pool.submit(function, allowed, request)
         try:
             # wrap_future hands a cancellation on, and pebble answers it by killing the process. The pool bounds what
             # runs; this bounds the waiting for a place in it, and for a pipe that a dying process has left locked.
-            async with asyncio.timeout(QUEUED_CHUNKS * self._timeout_seconds):
+            async with asyncio.timeout(QUEUED_CHUNKS * max(allowed, self._timeout_seconds)):
                 return await asyncio.wrap_future(future)
         except ProcessExpired as error:
             raise TransientError(f"a model process died with exit code {error.exitcode}") from error
         except BrokenExecutor as error:
             raise TransientError("the model processes died and are started anew") from error
         except FutureTimeoutError as error:
-            message = f"a chunk took longer than {self._timeout_seconds:g} s and was killed"
+            message = f"a chunk or fit took longer than {allowed:g} s and was killed"
             raise TransientError(message) from error
 
     async def warm_up(self) -> None:
