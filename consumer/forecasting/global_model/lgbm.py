@@ -1,0 +1,122 @@
+"""LGBM: one direct quantile model of all products and all weeks ahead, stored as text and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from consumer.forecasting.global_model.base import UnusableArtefactError
+from consumer.forecasting.global_model.booster import PARAMETERS, ROUNDS, fit_boosters
+from consumer.forecasting.global_model.features import NAMES, feature_rows, latest_origins
+from consumer.forecasting.global_model.training import HORIZON
+from consumer.forecasting.quantiles import tidy
+from consumer.forecasting.types import QUANTILES, Variant
+from schemas.enums import TargetType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from consumer.forecasting.global_model.base import ArrowTable, Panel
+    from consumer.forecasting.types import FloatArray
+
+FORMAT: Final = "forecast-consumer lgbm 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Lgbm:
+    """``GlobalModel`` of five LightGBM boosters.
+
+    Weeks further ahead than ``HORIZON`` get the quantiles of week ``HORIZON``: the model has not learned
+    how much less sure they are.
+    """
+
+    target: TargetType
+    known_until: date
+    boosters: tuple[Any, ...]
+
+    @property
+    def variant(self) -> Variant:
+        """LGBM."""
+        return Variant.LGBM
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """LightGBM's parameters, the number of trees and the features."""
+        return {**PARAMETERS, "rounds": ROUNDS, "horizon": HORIZON, "features": list(NAMES)}
+
+    def predict(self, panel: Panel, horizon: int) -> FloatArray:
+        """See ``GlobalModel``."""
+        origins = latest_origins(panel, self.target)
+        weeks = min(horizon, HORIZON)
+        products = len(panel.product_ids)
+        rows = feature_rows(
+            panel,
+            self.target,
+            origins,
+            np.repeat(np.arange(products), weeks),
+            np.tile(np.arange(1, weeks + 1), products),
+        )
+        columns = [booster.predict(rows, num_threads=1) for booster in self.boosters]
+        scaled = np.stack(columns, axis=1).reshape(products, weeks, len(QUANTILES))
+        scaled = np.concatenate((scaled, np.repeat(scaled[:, -1:], horizon - weeks, axis=1)), axis=1)
+        return tidy(np.sort(scaled, axis=-1) * origins.level[:, None, None])
+
+
+def fit_lgbm(tables: Iterable[ArrowTable], target: TargetType, *, known_until: date, seed: int) -> bytes:
+    """Fit a model and give its artefact: the same bytes for the same rows, however they were cut into tables.
+
+    Args:
+        tables: What ``training_table`` gave for this target, of all chunks.
+        known_until: Demand of later weeks is not looked at.
+
+    Raises:
+        TooFewRowsError: There is too little to learn from.
+    """
+    content = {
+        "format": FORMAT,
+        "target": target,
+        "known_until": known_until.isoformat(),
+        "features": NAMES,
+        "quantiles": QUANTILES,
+        "boosters": fit_boosters(tables, known_until, seed),
+    }
+    return json.dumps(content, sort_keys=True).encode()
+
+
+def load_lgbm(artefact: bytes) -> Lgbm:
+    """Read what ``fit_lgbm`` wrote. Nothing in it can run code.
+
+    Raises:
+        UnusableArtefactError: It is not JSON, of another version, incomplete, or LightGBM refuses a booster.
+    """
+    try:
+        content = json.loads(artefact)
+    except ValueError as error:
+        raise UnusableArtefactError(f"not JSON: {error}") from error
+    expected = {"format": FORMAT, "features": list(NAMES), "quantiles": list(QUANTILES)}
+    if not isinstance(content, dict):
+        raise UnusableArtefactError("not a JSON object")
+    for name, value in expected.items():
+        if content.get(name) != value:
+            raise UnusableArtefactError(
+                f"{name} is {str(content.get(name))[:80]!r}, this version reads {value!r}"[:300]
+            )
+    try:
+        target, known_until = TargetType(content["target"]), date.fromisoformat(content["known_until"])
+        texts = tuple(content["boosters"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnusableArtefactError(f"target, known_until or boosters: {error}") from error
+    return Lgbm(target, known_until, tuple(_booster(text) for text in texts))
+
+
+def _booster(text: object) -> Any:
+    lightgbm: Any = import_module("lightgbm")
+    try:
+        return lightgbm.Booster(model_str=text)
+    except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
+        raise UnusableArtefactError(f"LightGBM refuses a booster: {error}") from error

@@ -1,0 +1,108 @@
+"""What worker processes do for a global model: rows of a chunk, and the fit on the rows of all chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from consumer.forecasting.global_model.base import panel
+from consumer.forecasting.global_model.lgbm import fit_lgbm
+from consumer.forecasting.global_model.training import training_table
+from consumer.forecasting.history import InvalidSalesError, for_fitting, gapless, rows_by_product
+from schemas.enums import TargetType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from consumer.forecasting.global_model.base import ArrowTable, Panel
+    from consumer.forecasting.types import PlannedProduct, WeeklySales
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """The products of a chunk and their sales.
+
+    Attributes:
+        as_of: The newest week that any product has; later ones are not looked at.
+        products_total: Of the whole execution: it decides how many rows of each product are kept.
+        seed: Of the execution.
+    """
+
+    products: tuple[PlannedProduct, ...]
+    sales: WeeklySales
+    as_of: date
+    products_total: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """The rows of all chunks.
+
+    Attributes:
+        files: Paths of Arrow files, as ``training_rows`` gave them, all of one target; their order is nothing.
+        known_until: Monday; demand of later weeks is not looked at.
+        seed: Of the execution.
+    """
+
+    files: tuple[str, ...]
+    target: TargetType
+    known_until: date
+    seed: int
+
+
+def training_rows(request: TrainingRequest) -> dict[TargetType, bytes]:
+    """Make the rows of a chunk, an Arrow file a target.
+
+    Products that have no usable history are left out: they teach nothing, and ``compute_chunk`` reports them.
+    """
+    histories = _panel(request)
+    return {
+        target: _arrow_file(training_table(histories, target, products_total=request.products_total, seed=request.seed))
+        for target in TargetType
+    }
+
+
+def fit_model(request: FitRequest) -> bytes:
+    """Fit the global model of a target; see ``fit_lgbm``.
+
+    Raises:
+        TooFewRowsError: There is too little to learn from.
+    """
+    return fit_lgbm(_tables(request.files), request.target, known_until=request.known_until, seed=request.seed)
+
+
+def _panel(request: TrainingRequest) -> Panel:
+    products = {product.product_id: product for product in request.products}
+    names, histories, classes = [], [], []
+    for product_id, rows in rows_by_product(request.sales):
+        if product_id not in products:
+            continue
+        try:
+            history = for_fitting(gapless(rows, request.as_of))
+        except InvalidSalesError:
+            continue
+        if history.volume.size:
+            names.append(product_id)
+            histories.append(history)
+            classes.append(products[product_id].classe_abc)
+    return panel(names, histories, classes, request.as_of)
+
+
+def _arrow_file(table: ArrowTable) -> bytes:
+    ipc: Any = import_module("pyarrow.ipc")
+    sink = BytesIO()
+    with ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _tables(files: tuple[str, ...]) -> Iterator[ArrowTable]:
+    arrow: Any = import_module("pyarrow")
+    ipc: Any = import_module("pyarrow.ipc")
+    for path in files:
+        with arrow.memory_map(path) as source:
+            yield ipc.open_file(source).read_all()
