@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.mutants import MUTANTS
-from tests.chaos.run import chaos, mutant_run
+from tests.chaos.run import chaos, control_run, mutant_run
 
 BUILD: Final = Path("build")
+CAUGHT_SECONDS: Final = 120.0
 
 
 def main() -> int:
@@ -26,10 +27,11 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    if options.mutants or options.mutant:
-        return _mutants([options.mutant] if options.mutant else list(MUTANTS), seed)
-    directory = BUILD / f"chaos-{seed}"
-    shutil.rmtree(directory, ignore_errors=True)
+    if options.mutant:
+        return int(not _caught(options.mutant, seed))
+    if options.mutants:
+        return _mutants(seed)
+    directory = _empty(BUILD / f"chaos-{seed}")
     report = asyncio.run(chaos(directory, seed, options.seconds))
     BUILD.joinpath("chaos.json").write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
     if report.failed:
@@ -40,21 +42,37 @@ def main() -> int:
     return int(report.failed)
 
 
-def _mutants(names: list[str], seed: int) -> int:
-    missed = 0
-    for name in names:
-        directory = BUILD / f"chaos-mutant-{name}"
-        shutil.rmtree(directory, ignore_errors=True)
-        started = time.monotonic()
-        caught = asyncio.run(mutant_run(directory, seed, name))
-        seconds = time.monotonic() - started
-        missed += not caught
-        told = f"caught after {seconds:.0f} s: {caught}" if caught else f"NOT caught within {seconds:.0f} s"
-        print(f"mutant {name} ({MUTANTS[name].what}): {told}", flush=True)
-        if caught:
-            shutil.rmtree(directory)
-    print(f"mutants: {len(names) - missed}/{len(names)} caught, seed {seed}")
-    return int(missed > 0)
+def _mutants(seed: int) -> int:
+    """Each mutant must be caught, and the healthy service must not be."""
+    caught = sum(_caught(name, seed) for name in MUTANTS)
+    directory = _empty(BUILD / "chaos-control")
+    accused = asyncio.run(control_run(directory, seed))
+    print("\n".join(f"control: {line}" for line in accused) or "control: nothing found", flush=True)
+    if not accused:
+        shutil.rmtree(directory)
+    control = "control accused" if accused else "control clean"
+    print(f"mutants: {caught}/{len(MUTANTS)} caught, {control}, seed {seed}")
+    return int(caught < len(MUTANTS) or bool(accused))
+
+
+def _caught(name: str, seed: int) -> bool:
+    directory = _empty(BUILD / f"chaos-mutant-{name}")
+    started = time.monotonic()
+    how = asyncio.run(mutant_run(directory, seed, name))
+    seconds = time.monotonic() - started
+    caught = how is not None and seconds <= CAUGHT_SECONDS
+    told = f"{'caught' if caught else 'caught too late,'} after {seconds:.0f} s: {how}" if how else "NOT caught"
+    print(f"mutant {name} ({MUTANTS[name].what}): {told}", flush=True)
+    if caught:
+        shutil.rmtree(directory)
+    else:
+        print(f"logs, history and schedule: {directory}; again: python -m tests.chaos --mutant {name} --seed {seed}")
+    return caught
+
+
+def _empty(directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    return directory
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.evidence import expected_to_be_parked
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from tests.chaos.evidence import Findings
     from tests.chaos.history import History
+    from tests.support.evidence import Evidence
     from tests.support.journal import Message
 
+LONG_SECONDS: Final = 15.0  # without a fault; a relay is replaced after two
 INVARIANTS: Final = {
     "I1": "every acknowledged command is one execution with one end, every bad record one dead letter",
     "I2": "an end never changes, and is told by one event",
@@ -32,6 +34,7 @@ def verdict(findings: Findings, history: History) -> dict[str, list[str]]:
     evidence = findings.evidence
     found = {
         "I1": [
+            *commands_were_sent(evidence),
             *acknowledged_are_there(findings, history),
             *shared.each_command_one_execution(evidence),
             *shared.each_bad_record_one_dead_letter(evidence),
@@ -39,6 +42,7 @@ def verdict(findings: Findings, history: History) -> dict[str, list[str]]:
         "I2": [*shared.one_terminal_state(evidence), *ends_never_change(findings)],
         "I3": [*epochs_are_current(findings), *attempts_never_fall(findings)],
         "I4": [
+            *left_behind(findings),
             *shared.committed_is_published(evidence),
             *shared.duplicates_are_identical(evidence),
             *outbox_is_on_the_topics(findings),
@@ -48,10 +52,38 @@ def verdict(findings: Findings, history: History) -> dict[str, list[str]]:
         "I7": [],
         "I8": [*shared.results_once(evidence), *forecasts_are_complete(findings)],
     }
+    return _with_findings(found, history)
+
+
+def decided_already(findings: Findings, history: History) -> dict[str, list[str]]:
+    """What cannot become right any more, however much is under way still: for a service that has not drained."""
+    evidence = findings.evidence
+    found = {
+        "I1": commands_were_sent(evidence),
+        "I2": [*shared.one_terminal_state(evidence), *ends_never_change(findings)],
+        "I3": [*epochs_are_current(findings), *attempts_never_fall(findings)],
+        "I4": [*left_behind(findings), *shared.duplicates_are_identical(evidence), *_invented(findings)],
+        "I5": shared.sequences_without_gaps(evidence),
+        "I6": [],
+        "I7": [],
+        "I8": shared.results_once(evidence),
+    }
+    return _with_findings(found, history)
+
+
+def _with_findings(found: dict[str, list[str]], history: History) -> dict[str, list[str]]:
     for line in history.findings:
         name, _, text = line.partition(": ")
-        found[name].append(text)
+        found[name] = [*found[name], text]
     return found
+
+
+def commands_were_sent(evidence: Evidence) -> list[str]:
+    """I1: no command is there that nobody sent, and no execution has two."""
+    sent = {item.identity for item in evidence.sent}
+    found = [f"command {identity} was never sent" for identity in evidence.commands if identity not in sent]
+    starters = Counter(row["execucao_id"] for row in evidence.commands.values() if row["comando"] != "cancel")
+    return found + [f"execution {name} has {count} commands" for name, count in starters.items() if count > 1]
 
 
 def acknowledged_are_there(findings: Findings, history: History) -> list[str]:
@@ -93,12 +125,20 @@ def attempts_never_fall(findings: Findings) -> list[str]:
     return found
 
 
+def left_behind(findings: Findings) -> list[str]:
+    """I4: the relay passes no message by; one that waits for long while younger ones were published was."""
+    newest = max((row.number for row in findings.outbox if row.waiting_seconds is None), default=0)
+    return [
+        f"{row.event_id} (row {row.number}) waits since {row.waiting_seconds:.0f} s, row {newest} was published"
+        for row in findings.outbox
+        if row.waiting_seconds is not None and row.waiting_seconds > LONG_SECONDS and row.number < newest
+    ]
+
+
 def outbox_is_on_the_topics(findings: Findings) -> list[str]:
     """I4: by content, to the byte, duplicates aside."""
     topics = findings.evidence.topics
-    journals = (findings.evidence.journal, findings.replies)
-    published = {_content(message) for journal in journals for message in journal.messages}
-    committed = {row.content for row in findings.outbox}
+    published = _published(findings)
     found = [
         f"{row.event_id} was parked and fits on {row.content[0]}"
         for row in findings.outbox
@@ -109,8 +149,17 @@ def outbox_is_on_the_topics(findings: Findings) -> list[str]:
         for row in findings.outbox
         if row.content not in published and not row.parked
     ]
-    invented = published - committed
-    return found + [f"a message on {content[0]} with key {content[1]!r} was never committed" for content in invented]
+    return found + _invented(findings)
+
+
+def _invented(findings: Findings) -> list[str]:
+    invented = _published(findings) - {row.content for row in findings.outbox}
+    return [f"a message on {content[0]} with key {content[1]!r} was never committed" for content in invented]
+
+
+def _published(findings: Findings) -> set[tuple[object, ...]]:
+    journals = (findings.evidence.journal, findings.replies)
+    return {_content(message) for journal in journals for message in journal.messages}
 
 
 def replies_in_order(findings: Findings) -> list[str]:

@@ -29,12 +29,17 @@ Content = tuple[str, bytes | None, bytes | None, tuple[tuple[str, bytes | None],
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """An outbox row as it was committed."""
+    """An outbox row as it was committed.
+
+    Attributes:
+        waiting_seconds: How long it has been waiting to be published; None when it is not.
+    """
 
     number: int
     event_id: str
     parked: bool
     content: Content
+    waiting_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,10 @@ class Findings:
 
 
 _OUTBOX = """
-    SELECT a.*, w.parked_reason IS NOT NULL AS parked FROM chaos.outbox AS a
+    SELECT a.*, w.parked_reason IS NOT NULL AS parked,
+           CASE WHEN w.id IS NOT NULL AND w.parked_reason IS NULL
+                THEN extract(epoch FROM clock_timestamp() - a.created_at)::float END AS waiting
+      FROM chaos.outbox AS a
       LEFT JOIN forecast_consumer.outbox AS w ON w.id = a.id ORDER BY a.id"""
 _FENCED = "SELECT place, claimed, held, count(*) FROM chaos.fenced_write GROUP BY place, claimed, held"
 _FORECASTS = """
@@ -147,7 +155,7 @@ def _without_chance(journal: Journal) -> Journal:
 
 def _audited(row: Mapping[str, Any]) -> Audited:
     content = (row["topic"], row["key"], row["value"], decode_headers(row["headers"]))
-    return Audited(row["id"], row["event_id"], row["parked"], content)
+    return Audited(row["id"], row["event_id"], row["parked"], content, row["waiting"])
 
 
 def _raw(record: Any) -> RawRecord:

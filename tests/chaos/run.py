@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.checker import verdict
+from tests.chaos.checker import decided_already, verdict
 from tests.chaos.driver import PATIENCE_SECONDS, drain, leave, storm
 from tests.chaos.evidence import gather
 from tests.chaos.history import History
-from tests.chaos.mutants import MUTANTS
+from tests.chaos.mutants import MUTANTS, Mutant
 from tests.chaos.report import Report, compose
 from tests.chaos.schedule import LANES, as_json, focused, printed
 from tests.chaos.stage import staged
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tests.chaos.rig import Rig
 
 RATE: Final = 2.0
+MUTANT_RATE: Final = 3.0
 LAST_ROUND_SECONDS: Final = 60.0  # a round that began later would end beyond a mutant's two minutes
 MUTANT_STORM_SECONDS: Final = 20.0
 MUTANT_DRAIN_SECONDS: Final = 25.0
@@ -44,23 +46,40 @@ async def chaos(directory: Path, seed: int, seconds: float, rate: float = RATE) 
 
 
 async def mutant_run(directory: Path, seed: int, name: str) -> str | None:
-    """Storms that suit the mutant until one of its invariants breaks; how that shows, None if it does not."""
-    mutant = MUTANTS[name]
+    """Storms that suit the mutant until an invariant that it must break is broken; how that shows, None if not."""
     directory.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
     with History(directory / "history.jsonl") as history:
         async with staged(directory.absolute(), history, seed, name) as rig:
+            started = time.monotonic()
+            rounds = count(seed)
             while time.monotonic() - started < LAST_ROUND_SECONDS:
-                round_seed = seed + int(time.monotonic() - started)
-                await storm(rig, focused(mutant.focus), round_seed, MUTANT_STORM_SECONDS, 2 * RATE)
-                drained = await drain(rig, MUTANT_DRAIN_SECONDS)
-                violations, _ = await _verdict(rig)
-                # What has not ended yet looks like I1 broken, and need not be the mutant's fault.
-                telling = [which for which in mutant.breaks if violations[which] and (drained or which != "I1")]
-                broken = [f"{which}: {violations[which][0]}" for which in telling]
+                broken = await _focused_round(rig, MUTANTS[name], next(rounds))
                 if broken:
                     return broken[0]
     return None
+
+
+async def control_run(directory: Path, seed: int) -> list[str]:
+    """The healthy service under each mutant's storm in turn, judged as the mutants are; what was found all the same."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with History(directory / "history.jsonl") as history:
+        async with staged(directory.absolute(), history, seed) as rig:
+            for name, mutant in MUTANTS.items():
+                broken = await _focused_round(rig, mutant, seed)
+                if broken:
+                    return [f"under the storm of {name}: {line}" for line in broken]
+    return []
+
+
+async def _focused_round(rig: Rig, mutant: Mutant, seed: int) -> list[str]:
+    """A storm and a calm; violations of the mutant's invariants, of what is decided when not all was finished."""
+    await storm(rig, focused(mutant.focus), seed, MUTANT_STORM_SECONDS, MUTANT_RATE)
+    drained = await drain(rig, MUTANT_DRAIN_SECONDS)
+    findings = await gather(rig.url, rig.topics, rig.history)
+    judge = decided_already if drained is None else verdict
+    violations = judge(findings, rig.history)
+    rig.history.write("round", seed=seed, drained=drained, violations=violations)
+    return [f"{which}: {line}" for which in mutant.breaks for line in violations[which]]
 
 
 async def _verdict(rig: Rig) -> tuple[dict[str, list[str]], list[str]]:

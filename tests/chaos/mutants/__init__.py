@@ -32,7 +32,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "offsets are committed by the client's timer",
         intake.commit_automatically,
         ("database_away_then_kill",),
-        ("I6", "I1"),
+        ("I6",),
     ),
     "outbox-cursor": Mutant("the outbox is drained by id > cursor", relay.drain_by_cursor, ("postgres_slow",), ("I4",)),
     "deleted-early": Mutant(
