@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/.peers-installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint fix types imports schemas drift bench chaos mutants unit lock clean
@@ -47,8 +48,13 @@ schemas: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document anew
 drift: $(STAMP) ## Fail when the generated files are not what the models say
 	$(BIN)/forecast-consumer schemas export --check
 
-bench: $(STAMP) ## How fast intake is, on a real Kafka and PostgreSQL
-	$(BIN)/python -m benchmarks
+bench: $(PEERS) ## Speed against the floor and against peers: ROWS="intake noop" ROUNDS=7 QUICK=1
+	@$(BIN)/python -m benchmarks $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick)
+
+$(PEERS): $(STAMP) requirements/bench.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
+	@$(BIN)/pip check --quiet --disable-pip-version-check
+	@touch $@
 
 chaos: $(STAMP) ## The service under faults: SECONDS=600 SEED=1; the verdict on its eight guarantees
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
@@ -64,6 +70,8 @@ lock: ## Pin the dependencies anew (needs uv)
 		--no-emit-index-url --no-emit-find-links --no-header --upgrade --quiet --output-file requirements/dev.txt
 	uv pip compile pyproject.toml --constraint requirements/dev.txt --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/run.txt
+	uv pip compile pyproject.toml --extra bench --constraint requirements/dev.txt --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/bench.txt
 
 clean: ## Remove what the build made, not the caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
