@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import date
-    from pathlib import Path
 
     from consumer.forecasting.champion import TrainedModel
     from consumer.forecasting.types import (
@@ -57,6 +56,10 @@ class RecordReader(Protocol):
         Raises:
             OffsetsLostError: The partitions belong to another member by now.
         """
+        ...
+
+    async def leave(self) -> None:
+        """Give all partitions to the other members at once; nothing is read any more."""
         ...
 
 
@@ -220,21 +223,21 @@ class ArtefactError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFiles:
-    """A stored model: its directory, and the SHA-256 of each of its files by name."""
+class StoredFile:
+    """A file that is read only if it still is what was written."""
 
-    directory: str
-    hashes: Mapping[str, str]
+    path: str
+    sha256: str
 
 
 class Workspace(Protocol):
     """Checkpoints made before an execution has a plan; the same inputs always give the same bytes."""
 
-    async def find(self, name: str) -> Path | None:
+    async def find(self, name: str) -> StoredFile | None:
         """The checkpoint of that name if it is there and whole."""
         ...
 
-    async def keep(self, name: str, content: bytes) -> Path:
+    async def keep(self, name: str, content: bytes) -> StoredFile:
         """Write a checkpoint whole, or raise TransientError."""
         ...
 
@@ -250,12 +253,23 @@ class ArtefactStore(Protocol):
         """Delete an execution's checkpoints."""
         ...
 
-    async def publish(self, execucao_id: str, family: str, files: Mapping[str, bytes]) -> tuple[str, ModelFiles]:
-        """Store a model; its reference for ``arquivo_path``, and its files. May raise TransientError."""
+    async def read(self, file: StoredFile) -> bytes:
+        """Its content.
+
+        Raises:
+            ArtefactError: It is missing or was altered.
+        """
         ...
 
-    async def find(self, reference: str, hashes: Mapping[str, str]) -> ModelFiles:
-        """The files behind a reference.
+    async def publish(self, execucao_id: str, family: str, files: Mapping[str, bytes]) -> str:
+        """Store a model; its reference for ``forecast_modelo.arquivo_path``. May raise TransientError."""
+        ...
+
+    async def find(self, reference: str, hashes: Mapping[str, str]) -> dict[str, StoredFile]:
+        """The files behind a reference, by name.
+
+        Args:
+            hashes: The SHA-256 that the database remembers of each file, by name.
 
         Raises:
             ArtefactError: The reference is none of ours, or a file is missing or was altered.

@@ -11,15 +11,15 @@ import asyncio
 import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from consumer.artefacts.files import UnusableFileError, digest, read_plain, read_verified, write_whole
 from consumer.errors import TransientError
-from consumer.ports import ArtefactError, ModelFiles
+from consumer.ports import ArtefactError, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from pathlib import Path
 
     from consumer.clock import Clock
 
@@ -47,8 +47,19 @@ class FileArtefacts:
         """Delete an execution's checkpoints."""
         await asyncio.to_thread(_remove, self._root / WORK / _owner(execucao_id))
 
-    async def publish(self, execucao_id: str, family: str, files: Mapping[str, bytes]) -> tuple[str, ModelFiles]:
-        """Write a model's files; the reference for ``arquivo_path``, and what the database must remember.
+    async def read(self, file: StoredFile) -> bytes:
+        """Read a file that must still be what was written.
+
+        Raises:
+            ArtefactError: It is missing or was altered.
+        """
+        try:
+            return await asyncio.to_thread(read_verified, Path(file.path), file.sha256)
+        except UnusableFileError as error:
+            raise ArtefactError(str(error)) from error
+
+    async def publish(self, execucao_id: str, family: str, files: Mapping[str, bytes]) -> str:
+        """Write a model's files; the reference for ``arquivo_path``.
 
         Writing the same model again, as a resumed execution does, changes nothing.
 
@@ -56,13 +67,12 @@ class FileArtefacts:
             TransientError: The directory cannot be written to.
         """
         reference = f"{MODELS}/{_owner(execucao_id)}/{_named(_FAMILY, family)}"
-        directory = self._root / reference
         with _writable(self._root):
             for name, content in files.items():
-                await asyncio.to_thread(write_whole, directory / _named(_NAME, name), content)
-        return reference, ModelFiles(str(directory), {name: digest(content) for name, content in files.items()})
+                await asyncio.to_thread(write_whole, self._root / reference / _named(_NAME, name), content)
+        return reference
 
-    async def find(self, reference: str, hashes: Mapping[str, str]) -> ModelFiles:
+    async def find(self, reference: str, hashes: Mapping[str, str]) -> dict[str, StoredFile]:
         """Check a reference and the files behind it against what the database remembers.
 
         Raises:
@@ -73,8 +83,11 @@ class FileArtefacts:
         if not hashes or not all(_NAME.fullmatch(name) and _SHA.fullmatch(sha) for name, sha in hashes.items()):
             raise ArtefactError("parametros names no files with their SHA-256")
         directory = self._root / reference
-        await asyncio.to_thread(_verify, self._root, directory, hashes)
-        return ModelFiles(str(directory), dict(hashes))
+        await asyncio.to_thread(_refuse_links, self._root, directory)
+        files = {name: StoredFile(str(directory / name), sha) for name, sha in sorted(hashes.items())}
+        for file in files.values():
+            await self.read(file)
+        return files
 
     async def owners(self, minimum_age_seconds: float) -> list[str]:
         """Executions that have files here which nobody has touched for a while."""
@@ -109,50 +122,46 @@ class FileWorkspace:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._verified: dict[str, Path] = {}
+        self._verified: dict[str, StoredFile] = {}
 
-    async def find(self, name: str) -> Path | None:
+    async def find(self, name: str) -> StoredFile | None:
         """The checkpoint of that name if it is there and whole."""
         if name not in self._verified:
-            path = await asyncio.to_thread(self._look_for, name)
-            if path is None:
+            found = await asyncio.to_thread(self._look_for, name)
+            if found is None:
                 return None
-            self._verified[name] = path
+            self._verified[name] = found
         return self._verified[name]
 
-    async def keep(self, name: str, content: bytes) -> Path:
+    async def keep(self, name: str, content: bytes) -> StoredFile:
         """Write a checkpoint.
 
         Raises:
             TransientError: The directory cannot be written to.
         """
         stem, suffix = _parts(name)
-        path = self._directory / f"{stem}.{digest(content)}.{suffix}"
+        sha = await asyncio.to_thread(digest, content)
+        path = self._directory / f"{stem}.{sha}.{suffix}"
         with _writable(self._directory):
             await asyncio.to_thread(write_whole, path, content)
-        self._verified[name] = path
-        return path
+        self._verified[name] = StoredFile(str(path), sha)
+        return self._verified[name]
 
-    def _look_for(self, name: str) -> Path | None:
+    def _look_for(self, name: str) -> StoredFile | None:
         stem, suffix = _parts(name)
         for path in sorted(self._directory.glob(f"{stem}.*.{suffix}")):
             recorded = path.name.removeprefix(f"{stem}.").removesuffix(f".{suffix}")
             try:
                 if _SHA.fullmatch(recorded) and digest(read_plain(path)) == recorded:
-                    return path
+                    return StoredFile(str(path), recorded)
             except UnusableFileError:
                 continue
         return None
 
 
-def _verify(root: Path, directory: Path, hashes: Mapping[str, str]) -> None:
+def _refuse_links(root: Path, directory: Path) -> None:
     if directory.resolve() != root.resolve() / directory.relative_to(root):
         raise ArtefactError("arquivo_path leads through a link")
-    try:
-        for name, sha in sorted(hashes.items()):
-            read_verified(directory / name, sha)
-    except UnusableFileError as error:
-        raise ArtefactError(str(error)) from error
 
 
 def _owner(execucao_id: str) -> str:
