@@ -16,13 +16,13 @@ from structlog.testing import LogCapture
 from consumer.errors import LeaseLostError, PublishError
 from consumer.forecasting.types import ProductOverview, ProductProfile, WeeklySales
 from consumer.model import Execution
+from consumer.outbound import Cause
 from consumer.ports import ChunkProgress, LeaseState
 from consumer.steps import Step
 from consumer.verdict import Facts
 from schemas.commands import CancelExecution
-from schemas.enums import ErrorCode, StatusExecucao
+from schemas.enums import CommandKind, ErrorCode, StatusExecucao, TopicKind
 from tests.builders import AS_OF, COMPOSER, NOW, at
-from tests.builders import cause as named_cause
 from tests.builders import execution as pending
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class FakeInboxTransaction:
         for item in received:
             self._state.commands[item.identity] = item
             self._state.unattached.pop(item.execucao_id, None)
-            execution = Execution(item.execucao_id, item.kind, item.gatilho)
+            execution = Execution(item.execucao_id, item.kind, item.gatilho, replay_of=item.replay_of)
             execution.accept(NOW)
             self._keep(execution, item)
         return []
@@ -146,9 +146,9 @@ class FakeInboxTransaction:
             error = (ErrorCode.CANCELLED, item.cancel_reason)
             execution = self._state.executions.get(item.execucao_id)
             if execution is None:
-                self._end_unattached(item.execucao_id, error)
+                self._end_unattached(item.execucao_id, item.topic_kind, error)
             elif item.execucao_id in self._state.running:
-                self._state.told[item.execucao_id] = item.cancel_reason
+                self._state.told[item.execucao_id] = execution.cancel_reason = item.cancel_reason
             elif not execution.terminal:
                 execution.finish(StatusExecucao.ERRO, NOW, error=error)
                 self._keep(execution, self._cause(execution))
@@ -163,16 +163,17 @@ class FakeInboxTransaction:
             self._state.refused.add(position)
             self._state.messages += COMPOSER.refuse(item, NOW)
             if item.execucao_id is not None:
-                self._end_unattached(item.execucao_id, (ErrorCode.REJECTED, item.summary))
+                self._end_unattached(item.execucao_id, item.topic_kind, (ErrorCode.REJECTED, item.summary))
         return new
 
     def _cause(self, execution: Execution) -> Received:
         commands = [item for item in self._state.commands.values() if not isinstance(item.command, CancelExecution)]
         return next(item for item in commands if item.execucao_id == execution.execucao_id)
 
-    def _end_unattached(self, execucao_id: str, error: tuple[ErrorCode, str]) -> None:
+    def _end_unattached(self, execucao_id: str, topic_kind: TopicKind, error: tuple[ErrorCode, str]) -> None:
         if self._state.unattached.get(execucao_id) is StatusExecucao.PENDENTE:
-            ended = pending(execucao_id)
+            kind = CommandKind.PREDICT if topic_kind is TopicKind.CANCEL else CommandKind(topic_kind.value)
+            ended = pending(execucao_id, kind)
             ended.finish(StatusExecucao.ERRO, NOW, error=error)
             self._state.unattached[execucao_id] = StatusExecucao.ERRO
             self._publish(ended, None)
@@ -183,7 +184,7 @@ class FakeInboxTransaction:
         self._state.executions[execution.execucao_id] = execution
 
     def _publish(self, execution: Execution, item: Received | None) -> None:
-        why = named_cause() if item is None else item.cause
+        why = Cause() if item is None else item.cause
         self._state.messages += [one for event in execution.events for one in COMPOSER.compose(event, why)]
 
 

@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from consumer.errors import TransitionError
 from consumer.model import TERMINAL, Execution
 from consumer.steps import MODEL_STEPS, Step
-from schemas.enums import CommandKind, ErrorCode, GatilhoExecucao, StatusExecucao, StepStatus
+from schemas.enums import CommandKind, ErrorCode, GatilhoExecucao, StatusExecucao
 from schemas.events import ExecutionStatusChanged, StepLogged
 from tests.builders import at, uuid
+from tests.unit.core.execution_checks import check_sequences, check_statuses, check_steps
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -99,29 +100,10 @@ class ExecutionMachine(RuleBasedStateMachine):
         events = [*self.committed, *self.execution.events]
         statuses = [event for event in events if isinstance(event, ExecutionStatusChanged)]
         steps = [event for event in events if isinstance(event, StepLogged)]
-        assert [event.sequence for event in statuses] == list(range(1, len(statuses) + 1))
-        assert [event.sequence for event in steps] == list(range(1, len(steps) + 1))
-        _check_statuses(statuses, ended=self.execution.terminal)
-        _check_steps(steps, self.execution)
-
-
-def _check_statuses(statuses: list[ExecutionStatusChanged], *, ended: bool) -> None:
-    assert statuses[0].status is StatusExecucao.PENDENTE
-    assert [event.terminal for event in statuses] == [False] * (len(statuses) - 1) + [ended]
-    assert all((event.progress is None) == (event.status in ("PENDENTE", "ERRO")) for event in statuses)
-    percents = [event.progress.percent for event in statuses if event.progress is not None]
-    assert percents == sorted(percents)
-    assert all((percent == 100) == event.terminal for percent, event in zip(percents, statuses[1:], strict=False))
-
-
-def _check_steps(steps: list[StepLogged], execution: Execution) -> None:
-    last = {event.step_order: event for event in steps}
-    assert {order: event.status for order, event in last.items()} == {
-        int(step): state.status for step, state in execution.steps.items()
-    }
-    assert all((event.completed_at is None) == (event.status is StepStatus.RUNNING) for event in steps)
-    if execution.status is StatusExecucao.ERRO:
-        assert StepStatus.RUNNING not in {state.status for state in execution.steps.values()}
+        check_sequences(statuses)
+        check_sequences(steps)
+        check_statuses(statuses, ended=self.execution.terminal)
+        check_steps(steps, self.execution)
 
 
 TestExecutionMachine = ExecutionMachine.TestCase
