@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Proxy:
     """Listens on ``port``, hands everything to ``target_port``. Use ``async with``.
 
     Attributes:
-        delay: Seconds that each block waits before it is handed on.
+        delay: Seconds that each block waits before it is handed on, on average.
         lost_commits: How many more answers to a COMMIT are swallowed, with a reset.
         halved: How many more answers are cut in the middle, with a reset.
     """
@@ -154,7 +155,7 @@ class Proxy:
 
     async def _hold(self, link: Link, *, cut: bool) -> None:
         if self.delay:
-            await asyncio.sleep(self.delay)
+            await asyncio.sleep(self.delay * random.uniform(0.2, 1.8))  # so that connections overtake each other
         if cut:
             link.stalled = True
             await self._open.wait()

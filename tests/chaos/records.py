@@ -111,13 +111,13 @@ class Records:
         record = binary("predict", {"execucao_id": name, "horizonte_semanas": 4, "produto_ids": [product_id(1)]})
         return Planned("same_execution", replace(record, event_id=record.event_id), "either")
 
-    def _cancel(self, age: int) -> Planned:
+    def _cancel(self, age: int, what: str) -> Planned:
         """Of one that was just sent, of one that may run, of one that has ended."""
         if not self._named:
             return self.ordinary()
         _, name = self._named[max(0, len(self._named) - 1 - age)]
         record = binary("cancel", {"execucao_id": name, "motivo": "chaos"}, event_id=self._uuid())
-        return Planned(f"cancel_{age}_later", record, "either")
+        return Planned(what, record, "either")
 
     def _cancel_before(self) -> Planned:
         """Of an execution that is commanded next, perhaps."""
@@ -133,20 +133,21 @@ class Records:
         soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
         return Planned("deadline", self._command("predict", self._data("predict", 3), ("ce_expirytime", soon)), "good")
 
-    def _sized(self, over: int) -> Planned:
+    def _at_limit(self) -> Planned:
         record = self._command("predict", self._data("predict", 4))
-        value = (record.value or b"").ljust(LIMIT_BYTES + over)
-        if over:
-            return Planned("oversize", replace(record, value=value), "bad")
-        return Planned("size_at_limit", replace(record, value=value), "good")
+        return Planned("size_at_limit", replace(record, value=(record.value or b"").ljust(LIMIT_BYTES)), "good")
 
     def _oversized(self) -> Planned:
         data = plain("predict", {"horizonte_semanas": 4})
         return Planned("oversize", replace(data, value=(data.value or b"").ljust(LIMIT_BYTES + 1)), "bad")
 
-    def _replied(self, topic: str) -> Planned:
-        nest = (("kafka_replyTopic", self.prefix + topic), ("kafka_correlationId", self._uuid()))
-        return Planned(f"reply_{topic}", self._command("predict", self._data("predict"), *nest), "good")
+    def _replied(self, topic: str, what: str) -> Planned:
+        nest = (("kafka_replyTopic", self.prefix + topic), ("kafka_correlationId", self._correlation(topic)))
+        return Planned(what, self._command("predict", self._data("predict"), *nest), "good")
+
+    def _correlation(self, topic: str) -> str:
+        """Echoed in every reply: on the topic with the small limit it makes replies of every size around that limit."""
+        return self._uuid() + "-" * (self.randomness.randrange(400) if topic == TINY_REPLY else 0)
 
     def _fatal(self, weeks: int, what: str) -> Planned:
         return Planned(what, self._command("predict", self._data("predict", weeks)), "good")
@@ -161,10 +162,17 @@ def _huge_number(_: Outgoing) -> Outgoing:
     return Outgoing("train", value, (("content-type", b"application/json"),), good=False)
 
 
+def _unknown_type(_: Outgoing) -> Outgoing:
+    good = binary("predict", {})
+    headers = tuple((name, b"forecast.conjure" if name == "ce_type" else value) for name, value in good.headers)
+    return replace(good, headers=headers, good=False)
+
+
 POISON: Final[list[tuple[str, Callable[[Outgoing], Outgoing]]]] = [
     *((mistake.code, mistake.make) for mistake in MISTAKES if not mistake.follows),
     ("2000-levels", _deep),
     ("huge-number", _huge_number),
+    ("unknown-type", _unknown_type),
 ]
 
 SPECIAL: Final[dict[str, Callable[[Records], Planned]]] = {
@@ -172,17 +180,17 @@ SPECIAL: Final[dict[str, Callable[[Records], Planned]]] = {
     "duplicate": Records._duplicate,
     "reused_id": Records._reused,
     "same_execution": Records._same_execution,
-    "cancel_queued": lambda records: records._cancel(0),
-    "cancel_running": lambda records: records._cancel(3),
-    "cancel_ended": lambda records: records._cancel(HISTORY // 2),
+    "cancel_queued": lambda records: records._cancel(0, "cancel_queued"),
+    "cancel_running": lambda records: records._cancel(3, "cancel_running"),
+    "cancel_ended": lambda records: records._cancel(HISTORY // 2, "cancel_ended"),
     "cancel_unknown": Records._cancel_before,
     "expired": Records._expired,
     "deadline": Records._deadline,
-    "size_at_limit": lambda records: records._sized(0),
+    "size_at_limit": Records._at_limit,
     "oversize": Records._oversized,
-    "reply": lambda records: records._replied(REPLY),
-    "reply_too_large": lambda records: records._replied(TINY_REPLY),
-    "reply_topic_missing": lambda records: records._replied(MISSING_REPLY),
+    "reply": lambda records: records._replied(REPLY, "reply"),
+    "reply_too_large": lambda records: records._replied(TINY_REPLY, "reply_too_large"),
+    "reply_topic_missing": lambda records: records._replied(MISSING_REPLY, "reply_topic_missing"),
     "crashing_job": lambda records: records._fatal(CRASHING, "crashing_job"),
     "devouring_job": lambda records: records._fatal(DEVOURING, "devouring_job"),
 }

@@ -10,9 +10,12 @@ from consumer.failpoints import FAILPOINTS
 from tests.chaos.checker import INVARIANTS
 from tests.chaos.faults.failpoints import reached
 from tests.chaos.fleet import log_events
-from tests.chaos.records import SPECIAL
+from tests.chaos.records import POISON, SPECIAL
+from tests.chaos.schedule import FAULTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.chaos.history import History
     from tests.chaos.rig import Rig
 
@@ -21,6 +24,8 @@ EXPECTED_EXITS: Final = {"0", "-9", "7"}
 # Stopped or killed early; the servers were away for long; of the version that does not fit the schema.
 EXPECTED_AT_START: Final = {f"{code} at start" for code in ("0", "-9", "3", "4", "5")}
 SHOWN: Final = 15
+SHORT_SECONDS: Final = 80  # a shorter run need not reach every failpoint
+LONG_SECONDS: Final = 300  # a run of so long goes through everything that can happen
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class Report:
     exits: dict[str, dict[str, int]]
     outcomes: Counter[str]
     drained_after: float | None
+    bad_records: Counter[str]
     executions: Counter[str]
     forced: list[str]
     shortfalls: list[str] = field(default_factory=list)
@@ -76,6 +82,7 @@ class Report:
             "zombie_writes_refused": self.events["zombie_write_refused"],
             "leases_lost": self.events["lease_lost"],
             "records": dict(self.outcomes),
+            "bad_records": dict(self.bad_records),
             "executions": dict(self.executions),
             "exits": self.exits,
             "ended_by_force_without_excuse": self.forced,
@@ -106,6 +113,7 @@ def compose(rig: Rig, violations: dict[str, list[str]], run: dict[str, Any]) -> 
         violations=violations,
         faults=faults_of(history, rig),
         forced=rig.forced,
+        bad_records=Counter(attempt.what for attempt in history.attempts.values() if attempt.expected == "bad"),
         failpoints=reached(rig.fleet.members),
         events=log_events(rig.fleet),
         exits={member.name: dict(member.exits) for member in rig.fleet.members},
@@ -123,11 +131,12 @@ def faults_of(history: History, rig: Rig) -> Counter[str]:
     return +counted
 
 
-def shortfalls(report: Report) -> Any:
+def shortfalls(report: Report) -> Iterator[str]:
     """Yield what is missing."""
     for name in FAILPOINTS:
-        if not report.failpoints[name] and report.seconds >= 80:
+        if not report.failpoints[name] and report.seconds >= SHORT_SECONDS:
             yield f"failpoint {name} was never hit"
+    yield from _kinds_missing(report)
     if not report.events["zombie_write_refused"]:
         yield "no write of a zombie was refused"
     if report.faults.total() < report.seconds / 2:
@@ -136,16 +145,17 @@ def shortfalls(report: Report) -> Any:
         yield f"{len(report.faults)} kinds of faults, wanted 15"
     if report.executions.total() < report.seconds / 2:
         yield f"{report.executions.total()} executions in {report.seconds:g} s"
-    missing = [
-        name
-        for name in SPECIAL
-        if report.seconds >= 80
-        and name not in ("poison", "oversize")
-        and not any(name.split("_")[0] in kind for kind in report.faults)
-    ]
-    if missing:
-        yield f"no record of the kinds {', '.join(missing)}"
     for member, exits in report.exits.items():
         for code in exits.keys() - EXPECTED_EXITS - EXPECTED_AT_START:
             yield f"{member} left by itself with exit code {code}, {exits[code]} times"
     yield from report.forced
+
+
+def _kinds_missing(report: Report) -> Iterator[str]:
+    wanted = {f"record:{name}" for name in SPECIAL if name != "oversize"} | {"rolling_upgrade"}
+    if report.seconds >= LONG_SECONDS:
+        wanted |= FAULTS.keys()
+        bad = {name for name, _ in POISON} - report.bad_records.keys()
+        yield from (f"no bad record of the kind {name}" for name in sorted(bad))
+    if report.seconds >= SHORT_SECONDS:
+        yield from (f"no fault of the kind {name}" for name in sorted(wanted - report.faults.keys()))

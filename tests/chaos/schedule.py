@@ -69,6 +69,7 @@ _POSTGRES: Final = (
     "postgres_slow",
     "commit_reply_lost",
     "backends_terminated",
+    "backends_frozen",
     "postgres_immediate_stop",
     "postgres_freeze",
     "commands_locked",
@@ -76,11 +77,12 @@ _POSTGRES: Final = (
     "tiny_timeouts",
 )
 _GROUP: Final = ("rebalance_storm", "offsets_reset")
-_MEMBERS: Final = (*_PROCESSES, "zombie", "failpoint")  # what treats processes of the service
+_ZOMBIES: Final = ("zombie", "zombie_far_away")
+_MEMBERS: Final = (*_PROCESSES, *_ZOMBIES, "failpoint")  # what treats processes of the service
 
 LANES: Final = (
     Lane("processes", _PROCESSES, (0.2, 1.0), (0, 1)),
-    Lane("zombies", ("zombie",), (6.0, 12.0), (0, 1)),
+    Lane("zombies", _ZOMBIES, (6.0, 12.0), (0, 1)),
     Lane("failpoints-1", ("failpoint",), (0.2, 1.0), (2,)),
     Lane("failpoints-2", ("failpoint",), (0.2, 1.0), (3,)),
     Lane("kafka", _KAFKA, (4.0, 8.0)),
@@ -91,7 +93,7 @@ LANES: Final = (
 FAULTS: Final[dict[str, Callable[..., Awaitable[None]]]] = {
     name: getattr(module, name)
     for module, names in (
-        (processes, (*_PROCESSES, "zombie")),
+        (processes, (*_PROCESSES, *_ZOMBIES)),
         (failpoints, ("failpoint",)),
         (rollout, ("rolling_upgrade",)),
         (kafka, (*_KAFKA, *_GROUP)),

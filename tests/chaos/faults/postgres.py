@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -27,6 +28,10 @@ _TERMINATE = """
     SELECT pg_terminate_backend(pid) FROM (
         SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'forecast-consumer%' ORDER BY random() LIMIT $1
     ) AS victim"""
+_WRITING = """
+    SELECT pid FROM pg_stat_activity
+     WHERE application_name LIKE 'forecast-consumer work%' AND backend_xid IS NOT NULL AND xact_start IS NOT NULL
+     ORDER BY random() LIMIT 1"""
 LOCKED_SECONDS = 3.0
 
 
@@ -90,6 +95,31 @@ async def postgres_freeze(rig: Rig, randomness: random.Random, _: Sequence[Membe
             await pause(randomness, 2, 7)
         finally:
             rig.servers.postgres.resume()
+
+
+async def backends_frozen(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:
+    """Single backends stop in the middle of a transaction that has written; all others go on."""
+    async with rig.servers.postgres_trouble(), connected(rig.url) as connection:
+        rig.servers.postgres_proxy.delay = 0.03  # else a transaction is over before it is seen
+        try:
+            for _freeze in range(3):
+                await _freeze_one(connection, randomness.uniform(0.5, 1.5))
+        finally:
+            rig.servers.postgres_proxy.delay = 0.0
+
+
+async def _freeze_one(connection: asyncpg.Connection, seconds: float, within: float = 2.0) -> None:
+    deadline = time.monotonic() + within
+    while (pid := await connection.fetchval(_WRITING, timeout=5)) is None:
+        if time.monotonic() > deadline:
+            return
+        await asyncio.sleep(0.005)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def commands_locked(rig: Rig, randomness: random.Random, _: Sequence[Member]) -> None:

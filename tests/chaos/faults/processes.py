@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _RUNNING = "SELECT count(*) FROM forecast_consumer.command WHERE state = 'running' AND lease_owner = $1"
 UP_SECONDS = 25.0
+WAKING_DELAY = 0.25  # seconds a block: a heartbeat of some round trips does not come through in its time
 
 
 async def sigkill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
@@ -40,13 +41,29 @@ async def zombie(rig: Rig, randomness: random.Random, members: Sequence[Member])
     """Frozen for longer than its lease while it runs a job; then it goes on as if nothing had happened."""
     member = randomness.choice([member for member in members if "worker" in member.roles])
     async with member.lock:
-        await member.up(UP_SECONDS)
-        await wait_for_job(rig, member, 5)
-        member.signal(signal.SIGSTOP)
+        await _frozen(rig, randomness, member)
+
+
+async def zombie_far_away(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """The same, and the way to the database is slow when it wakes: it writes before it hears of its lost lease."""
+    member = randomness.choice([member for member in members if "worker" in member.roles])
+    async with member.lock, rig.servers.postgres_trouble():
+        await _frozen(rig, randomness, member)
+        rig.servers.postgres_proxy.delay = WAKING_DELAY
         try:
-            await pause(randomness, LEASE_SECONDS + 1, LEASE_SECONDS + 2.5)
+            await asyncio.sleep(LEASE_SECONDS)
         finally:
-            member.signal(signal.SIGCONT)
+            rig.servers.postgres_proxy.delay = 0.0
+
+
+async def _frozen(rig: Rig, randomness: random.Random, member: Member) -> None:
+    await member.up(UP_SECONDS)
+    await wait_for_job(rig, member, 5)
+    member.signal(signal.SIGSTOP)
+    try:
+        await pause(randomness, LEASE_SECONDS + 1, LEASE_SECONDS + 2.5)
+    finally:
+        member.signal(signal.SIGCONT)
 
 
 async def model_freeze(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:

@@ -27,14 +27,18 @@ class Mutant:
 
 
 MUTANTS: Final[dict[str, Mutant]] = {
-    "fence-removed": Mutant("a write is accepted whatever its epoch", writes.remove_fence, ("zombie",), ("I3",)),
+    "fence-removed": Mutant(
+        "a write is accepted whatever its epoch", writes.remove_fence, ("zombie", "zombie_far_away"), ("I3",)
+    ),
     "auto-commit": Mutant(
         "offsets are committed by the client's timer",
         intake.commit_automatically,
         ("database_away_then_kill",),
         ("I6",),
     ),
-    "outbox-cursor": Mutant("the outbox is drained by id > cursor", relay.drain_by_cursor, ("postgres_slow",), ("I4",)),
+    "outbox-cursor": Mutant(
+        "the outbox is drained by id > cursor", relay.drain_by_cursor, ("postgres_slow", "backends_frozen"), ("I4",)
+    ),
     "deleted-early": Mutant(
         "outbox rows are deleted before the broker's acknowledgement",
         relay.delete_early,
