@@ -23,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--build", type=Path, default=BUILD, help="where logs and reports go")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), default=None)
     parser.add_argument("--mutants", action="store_true")
     options = parser.parse_args()
@@ -31,14 +32,24 @@ def main() -> int:
         return int(not _caught(options.mutant, seed))
     if options.mutants:
         return _mutants(seed)
-    directory = _empty(BUILD / f"chaos-{seed}")
-    report = asyncio.run(chaos(directory, seed, options.seconds))
-    BUILD.joinpath("chaos.json").write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    return _run(options.build, seed, options.seconds)
+
+
+def _run(build: Path, seed: int, seconds: float) -> int:
+    directory = _empty(build / f"chaos-{seed}")
+    kept = f"logs, history and schedule: {directory}; again: make chaos SECONDS={seconds:g} SEED={seed}"
+    try:
+        report = asyncio.run(chaos(directory, seed, seconds))
+    except BaseException:
+        print(kept, flush=True)
+        raise
+    build.joinpath("chaos.json").write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    lines = report.lines()
     if report.failed:
-        print(f"logs, history and schedule: {directory}; again: make chaos SECONDS={options.seconds:g} SEED={seed}")
+        lines.insert(-1, kept)
     else:
         shutil.rmtree(directory)
-    print("\n".join(report.lines()))
+    print("\n".join(lines))
     return int(report.failed)
 
 
@@ -76,4 +87,7 @@ def _empty(directory: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

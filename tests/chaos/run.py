@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.rig import Rig
 
+STORM: Final = "the service is up, the storm begins"
 RATE: Final = 2.0
 MUTANT_RATE: Final = 3.0
 LAST_ROUND_SECONDS: Final = 60.0  # a round that began later would end beyond a mutant's two minutes
@@ -36,6 +37,7 @@ async def chaos(directory: Path, seed: int, seconds: float, rate: float = RATE) 
     print(f"seed {seed}, {seconds:g} s; the schedule begins:", *printed(LANES, seed), sep="\n  ", flush=True)
     with History(directory / "history.jsonl") as history:
         async with staged(directory.absolute(), history, seed) as rig:
+            print(STORM, flush=True)
             await storm(rig, LANES, seed, seconds, rate, PATIENCE_SECONDS)
             drained = await drain(rig)
             await leave(rig)
