@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fix types imports schemas drift bench chaos mutants unit lock clean
+.PHONY: help install demo test tft lint fix types imports schemas drift bench chaos mutants unit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,12 @@ chaos: $(STAMP) ## The service under faults: SECONDS=600 SEED=1; the verdict on 
 mutants: $(STAMP) ## Six ways to break a guarantee, each of which the chaos rig must catch
 	@$(BIN)/python -m tests.chaos --mutants $(if $(SEED),--seed $(SEED))
 
+tft: ## The tests of the extra `tft` (torch: some gigabytes) in an environment of its own, .venv-tft
+	@test -x .venv-tft/bin/python || $(PYTHON) -m venv .venv-tft
+	@.venv-tft/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/tft.txt
+	@.venv-tft/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	.venv-tft/bin/pytest tests/unit/forecasting/test_tft.py $(PYTEST_ARGS)
+
 unit: $(STAMP) ## The tests that need no server
 	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
 
@@ -72,6 +78,9 @@ lock: ## Pin the dependencies anew (needs uv)
 		--no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/run.txt
 	uv pip compile pyproject.toml --extra bench --constraint requirements/dev.txt --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/bench.txt
+	uv pip compile pyproject.toml --extra dev --extra tft --constraint requirements/dev.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet \
+		--output-file requirements/tft.txt
 
 clean: ## Remove what the build made, not the caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
