@@ -1,118 +1,64 @@
-"""``python -m benchmarks [COMMANDS]``: how fast intake makes commands durable, on a real Kafka and a real PostgreSQL.
-
-Five rounds, each on fresh topics and a fresh database with fsync on; the median and the spread are printed. A round
-ends when every command is a row of the command table and an execution, and every offset is committed.
-"""
+"""``python -m benchmarks [ROW...] [--rounds N] [--quick]``: one table of what the service costs beside its peers."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import os
-import statistics
-import sys
-import time
-import uuid
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import Final
 
-import asyncpg
-from aiokafka import AIOKafkaProducer
-
-from consumer.bootstrap import open_intake
-from consumer.clock import SystemClock
-from consumer.db.setup import initialise
-from consumer.demo.embedded_postgres import EmbeddedPostgres
-from consumer.kafka.topics import create_topics
-from consumer.roles import Parts
-from consumer.settings import Settings
+from benchmarks.measure import Result, failed, print_table, write_json
+from benchmarks.stage import PROJECT, Stage, open_stage, servers
 from consumer.telemetry.logs import configure
-from consumer.telemetry.metrics import Metrics
-from tests.support.brokers import choose_broker
-from tests.support.databases import temporary_database
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-ROUNDS = 5
-
-
-async def main(server_url: str, bootstrap_servers: str, commands: int) -> None:
-    """Print one line a round and the median."""
-    rates: list[float] = []
-    for number in range(1, ROUNDS + 1):
-        async with temporary_database(server_url) as url:
-            rate = await one_round(url, bootstrap_servers, commands)
-        rates.append(rate)
-        print(f"round {number}: {rate:8.0f} commands/s")
-    median = statistics.median(rates)
-    print(f"intake: median {median:.0f} commands/s of {commands} commands, from {min(rates):.0f} to {max(rates):.0f}")
+# The row's name on the command line; the module of the same name measures it.
+ROWS: Final = (
+    *("intake", "ack", "noop", "step_log", "results", "series"),
+    *("predict", "scale_out", "growth", "start", "memory"),
+)
+ROUNDS: Final = 5
+QUICK_ROUNDS: Final = 2
+OUTPUT: Final = PROJECT / "build" / "bench.json"
 
 
-async def one_round(url: str, bootstrap_servers: str, commands: int) -> float:
-    """Commands a second of one process."""
-    await initialise(url)
-    prefix = f"bench-{uuid.uuid4().hex[:8]}."
-    kinds = ("train", "predict", "backtest", "cancel", "status", "step_log", "dlq")
-    topics = {f"topic_{kind}": f"{prefix}{kind}" for kind in kinds}
-    settings = Settings(database_url=url, bootstrap_servers=bootstrap_servers, group_id=prefix, **topics)
-    await create_topics(settings, partitions=6, replication=1)
-    await produce(settings, commands)
-    seen = 0
-    done = asyncio.Event()
-
-    def count(records: int) -> None:
-        nonlocal seen
-        seen += records
-        if seen >= commands:
-            done.set()
-
-    async with open_intake(Parts(settings, SystemClock(), Metrics(), asyncio.Event())) as intake:
-        started = time.perf_counter()
-        while not done.is_set():
-            count(await intake.run_once(asyncio.Event()))
-        seconds = time.perf_counter() - started
-    await check(url, commands)
-    return commands / seconds
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; none: all")
+    parser.add_argument("--rounds", type=int, help=f"of each comparison; {ROUNDS} unless told, {QUICK_ROUNDS} if quick")
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it work; the numbers mean little")
+    given = parser.parse_args()
+    if unknown := set(given.rows) - set(ROWS):
+        parser.error(f"unknown row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    return given
 
 
-async def produce(settings: Settings, commands: int) -> None:
-    """Distinct valid predicts in CloudEvents' binary mode."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=5, max_batch_size=256 * 1024)
-    await producer.start()
-    try:
-        for number in range(commands):
-            identity = str(uuid.uuid4()).encode()
-            headers = [("ce_specversion", b"1.0"), ("ce_id", identity), ("ce_source", b"/benchmark")]
-            headers += [("ce_type", b"forecast.predict"), ("content-type", b"application/json")]
-            value = b'{"produto_ids":["p%d"],"horizonte_semanas":13,"gatilho":"AGENDADO","priority":3}' % number
-            await producer.send(settings.topic_predict, value=value, key=identity, headers=headers)
-        await producer.flush()
-    finally:
-        await producer.stop()
+async def measure_rows(stage: Stage, rows: list[str]) -> list[Result]:
+    """All rows, one after the other; one that fails does not end the others."""
+    results: list[Result] = []
+    for row in rows:
+        print(f"{row}:")
+        try:
+            results += await import_module(f"benchmarks.{row}").measure(stage)
+        except Exception as error:  # noqa: BLE001 - the table shows what could not be measured
+            results.append(failed(row, f"{type(error).__name__}: {error}"))
+            print(f"  not measured: {type(error).__name__}: {error}")
+    return results
 
 
-async def check(url: str, commands: int) -> None:
-    """A rate counts only if everything is there."""
-    connection = await asyncpg.connect(url)
-    try:
-        for table in ("forecast_consumer.command", "execucao_planejamento", "forecast_consumer.outbox"):
-            found = await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - the names above
-            if found != commands:
-                raise RuntimeError(f"{table} holds {found} rows instead of {commands}")
-    finally:
-        await connection.close()
-
-
-def run(measure: Callable[[str, str, int], Awaitable[None]], commands: int) -> None:
-    """With servers of our own, which end with us."""
-    configure("console", "warning")
-    broker = choose_broker(os.environ).broker
-    broker.start()
-    try:
-        with EmbeddedPostgres(durable=True) as server:
-            asyncio.run(measure(server.url(), broker.bootstrap_servers, commands))  # type: ignore[arg-type]
-    finally:
-        broker.close()
+async def run(given: argparse.Namespace) -> None:
+    """Servers, rows, table, file."""
+    rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
+    with servers() as (postgres, bootstrap_servers, kind):
+        async with open_stage(postgres, bootstrap_servers, kind, rounds, quick=given.quick) as stage:
+            results = await measure_rows(stage, list(dict.fromkeys(given.rows)) or list(ROWS))
+    title = f"medians of {rounds} rounds" + (" (quick: small sizes, the numbers mean little)" if given.quick else "")
+    print_table(results, title)
+    if not given.quick:
+        write_json(results, OUTPUT)
+        print(f"written to {OUTPUT.relative_to(PROJECT)}")
 
 
 if __name__ == "__main__":
-    run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    configure("console", "error")
+    asyncio.run(run(arguments()))

@@ -1,0 +1,144 @@
+"""Rounds, medians and the table; nothing here knows what is measured."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    Contestant = Callable[[], Awaitable[Mapping[str, float]]]
+
+
+@dataclass(slots=True)
+class Series:
+    """One number of one contestant, round after round; ``failure`` is why there are no more of them."""
+
+    values: list[float] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def median(self) -> float | None:
+        """None without a round, and where a round has failed: half a run is no result."""
+        return statistics.median(self.values) if self.values and self.failure is None else None
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The lowest and the highest round."""
+        return (min(self.values), max(self.values)) if self.values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A line of the table, as ``build/bench.json`` has it.
+
+    Attributes:
+        ratio: ``value / peer_value``; for rates more is better, for times and sizes less.
+        runs: Rounds that count on both sides.
+        spread: The lowest and the highest round of each side.
+    """
+
+    name: str
+    peer: str
+    value: float | None
+    peer_value: float | None
+    unit: str
+    ratio: float | None
+    runs: int
+    spread: dict[str, tuple[float, float] | None]
+    failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Without the failure, which a null value stands for."""
+        return {name: value for name, value in asdict(self).items() if name != "failure"}
+
+
+def compare(name: str, peer: str, unit: str, ours: Series, theirs: Series) -> Result:
+    """Ours against one peer; a side that failed leaves value and ratio empty and says why."""
+    value, peer_value = ours.median, theirs.median
+    return Result(
+        name,
+        peer,
+        value,
+        peer_value,
+        unit,
+        value / peer_value if value is not None and peer_value else None,
+        min(len(ours.values), len(theirs.values)),
+        {"value": ours.range, "peer_value": theirs.range},
+        ours.failure or theirs.failure,
+    )
+
+
+def failed(name: str, failure: str) -> Result:
+    """A row that could not be measured at all."""
+    return Result(name, "-", None, None, "-", None, 0, {"value": None, "peer_value": None}, failure)
+
+
+async def alternate(
+    contestants: Mapping[str, Contestant], rounds: int, say: Callable[[str], None] = print
+) -> dict[str, defaultdict[str, Series]]:
+    """Let everybody run once a round, each round begun by another one; what each measured, by contestant and number.
+
+    Who fails is left out from then on, and every number of theirs says why.
+    """
+    measured: dict[str, defaultdict[str, Series]] = {name: defaultdict(Series) for name in contestants}
+    left = list(contestants)
+    for number in range(1, rounds + 1):
+        for name in [*left[number - 1 :], *left[: number - 1]] if number <= len(left) else list(left):
+            try:
+                numbers = await contestants[name]()
+            except Exception as error:  # noqa: BLE001 - a peer may fail in any way; the table says so
+                failure = f"{name}: {type(error).__name__}: {str(error).strip()[-300:]}"
+                say(f"  round {number} {failure}")
+                measured[name] = _all_failed(measured[name], failure)
+                left.remove(name)
+                continue
+            for key, value in numbers.items():
+                measured[name][key].values.append(value)
+            say(f"  round {number} {name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in numbers.items()))
+    return measured
+
+
+def _all_failed(numbers: Mapping[str, Series], failure: str) -> defaultdict[str, Series]:
+    broken = {key: Series(series.values, failure) for key, series in numbers.items()}
+    return defaultdict(lambda: Series([], failure), broken)
+
+
+def write_json(results: Sequence[Result], path: Path) -> None:
+    """Write the list of the issue's form; what another run measured of other rows stays."""
+    names = {result.name for result in results}
+    earlier = json.loads(path.read_text()) if path.exists() else []
+    kept = [entry for entry in earlier if entry["name"] not in names]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps([*kept, *(result.to_json() for result in results)], indent=1) + "\n")
+
+
+def print_table(results: Sequence[Result], title: str) -> None:
+    """Print every line, also of what failed."""
+    table = Table(title=title, title_justify="left")
+    for column in ("name", "peer", "ours", "peer's", "unit", "ratio", "runs", "spread of ours", "spread of peer's"):
+        table.add_column(column, justify="left" if column in ("name", "peer", "unit") else "right", overflow="fold")
+    for line in results:
+        spreads = [line.spread["value"], line.spread["peer_value"]]
+        ends = ["-" if ends is None else f"{_short(ends[0])} .. {_short(ends[1])}" for ends in spreads]
+        numbers = (_short(line.value), _short(line.peer_value))
+        table.add_row(line.name, line.peer, *numbers, line.unit, _short(line.ratio), str(line.runs), *ends)
+    console = Console(width=150)
+    console.print(table)
+    for line in results:
+        if line.failure is not None:
+            console.print(f"{line.name} against {line.peer}: {line.failure}", markup=False)
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "failed"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - where digits stop to matter
