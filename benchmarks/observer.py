@@ -78,9 +78,16 @@ class Observer:
     async def rows(self, commands: int) -> None:
         """Refuse a rate whose work is not in the tables."""
         for table in ("forecast_consumer.command", "execucao_planejamento"):
-            found = await self.database.fetchval(f"SELECT count(*) FROM {table}")
+            found = await self.database.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - the names above
             if found != commands:
                 raise RuntimeError(f"{table} holds {found} rows instead of {commands}")
+
+    async def concluded(self, executions: int) -> None:
+        """Refuse a rate whose executions did not all end well."""
+        query = "SELECT count(*) FROM execucao_planejamento WHERE status = 'CONCLUIDO'"
+        found = await self.database.fetchval(query)
+        if found != executions:
+            raise RuntimeError(f"{found} of {executions} executions are CONCLUIDO")
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, within: float) -> None:

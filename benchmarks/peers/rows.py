@@ -102,7 +102,7 @@ def _insert(table: str, columns: Mapping[str, str], casts: Mapping[str, str], *,
     if many:
         arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=1))
         picked = ", ".join(f"{name}::{casts[name]}" if name in casts else name for name in columns)
-        rows = f"SELECT {picked} FROM unnest({arrays}) AS row ({', '.join(columns)})"
+        rows = f"SELECT {picked} FROM unnest({arrays}) AS row ({', '.join(columns)})"  # noqa: S608 - constants
     else:
         values = [f"${place}::{kind}" for place, kind in enumerate(kinds, start=1)]
         rows = (
