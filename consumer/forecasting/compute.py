@@ -1,7 +1,7 @@
 """One chunk of products: a pure function that worker processes run.
 
-A product's numbers depend on its own rows, its plan and the seed alone, so neither chunking nor the number of
-processes changes them.
+A product's numbers depend on its own rows, its plan, what was trained and the seed alone, so neither chunking nor the
+number of processes changes them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,31 @@ import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from consumer.forecasting.backtesting import error_sums, product_metric
-from consumer.forecasting.fitting import AllModelsFailedError, Fit, fit_first, product_seed
+from consumer.forecasting.evidence import Evidence
+from consumer.forecasting.fitting import AllModelsFailedError, Fit, candidates, fit_first, product_seed
+from consumer.forecasting.forecasts import Sold, given, scores
+from consumer.forecasting.given import NOTHING_GIVEN, Given
 from consumer.forecasting.history import (
     History,
     InvalidSalesError,
-    Rows,
     for_fitting,
     gapless,
     rows_by_product,
 )
-from consumer.forecasting.revenue import RevenueTooLargeError, expected_price, revenue_quantiles
+from consumer.forecasting.revenue import (
+    RevenueTooLargeError,
+    diverges,
+    expected_price,
+    revenue_quantiles,
+    storable,
+)
 from consumer.forecasting.summary import Tally
+from consumer.forecasting.trained import NOTHING, Trained
 from consumer.forecasting.types import (
     QUANTILES,
     ChunkRequest,
@@ -36,6 +45,9 @@ from consumer.forecasting.types import (
     ProductMetric,
     Variant,
 )
+
+if TYPE_CHECKING:
+    from datetime import date
 
 NO_DATA: Final = "no-data"
 INVALID_DATA: Final = "invalid-data"
@@ -55,20 +67,36 @@ def warm_up() -> None:
     import_module("threadpoolctl").threadpool_limits(1)
 
 
-def compute_chunk(request: ChunkRequest) -> ChunkResult:
+def compute_chunk(request: ChunkRequest, trained: Trained = NOTHING) -> ChunkResult:
     """Forecast (predict) or measure (train, backtest) every product of a chunk.
 
     A product that cannot be computed is in ``failures`` with a code: ``no-data`` (no row, or planned without
     sales), ``invalid-data`` (a volume or revenue is not finite), ``model-failed`` (no model of its plan
     worked) or ``out-of-range`` (the database cannot hold the revenue). It never disturbs the others. A
     product whose first sale lies in the holdout is counted as not measured: that is no failure.
+
+    Args:
+        request: The products, their sales and what to do.
+        trained: Global models and choices; for train and backtest they must not know the weeks held out. A
+            train measures every candidate beside the planned models: ``summary["evidence"]``.
+
+    Raises:
+        ValueError: A model knows the weeks that it would be measured on.
     """
-    rows = dict(rows_by_product(request.sales))
-    chunk = _Chunk(request)
-    for product in request.products:
-        own = rows.get(product.product_id)
-        chunk.compute(product, own if own is not None and own.week.size else None)
-    return ChunkResult(tuple(chunk.forecasts), tuple(chunk.metrics), tuple(chunk.failures), chunk.tally.to_json())
+    held_out = 0 if request.task == "predict" else request.horizon
+    known_until = request.as_of - timedelta(weeks=held_out)
+    trained.require_known_until(known_until)
+    chunk = _Chunk(request, trained, known_until)
+    sold = chunk.read()
+    chunk.given = given([chunk.known(one) for one in sold], known_until, request.horizon, trained)
+    for one in sold:
+        chunk.compute(one)
+    summary = chunk.tally.to_json()
+    if request.task == "train":
+        evidence = Evidence(scores=scores(sold, request.as_of, held_out, trained))
+        chunk.collect(evidence, sold)
+        summary["evidence"] = evidence.to_json()
+    return ChunkResult(tuple(chunk.forecasts), tuple(chunk.metrics), tuple(chunk.failures), summary)
 
 
 @dataclass(slots=True)
@@ -76,48 +104,84 @@ class _Chunk:
     """What the products of a chunk have given so far."""
 
     request: ChunkRequest
+    trained: Trained
+    known_until: date
+    given: dict[str, Given] = field(default_factory=dict)
     forecasts: list[ProductForecast] = field(default_factory=list)
     metrics: list[ProductMetric] = field(default_factory=list)
     failures: list[ProductFailure] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
-    def compute(self, product: PlannedProduct, rows: Rows | None) -> None:
-        """Add one product."""
-        self.tally.products += 1
-        self.tally.count("chosen_by", product.reason)
-        if rows is None:
-            self._fail(product, NO_DATA, f"no weekly sales up to {self.request.as_of}")
-            return
-        try:
-            self.tally.hash_rows(product.product_id, rows)
-            history = gapless(rows, self.request.as_of)
-            if self.request.task == "predict":
-                self._predict(product, history)
-            else:
-                self._measure(product, history)
-        except InvalidSalesError as failure:
-            self._fail(product, INVALID_DATA, str(failure))
-        except AllModelsFailedError as failure:
-            self._fail(product, MODEL_FAILED, str(failure))
-        except RevenueTooLargeError as failure:
-            self._fail(product, OUT_OF_RANGE, str(failure))
+    def read(self) -> list[Sold]:
+        """Turn rows into histories; products that have none, or a bad one, fail here."""
+        rows = dict(rows_by_product(self.request.sales))
+        sold: list[Sold] = []
+        for product in self.request.products:
+            self.tally.products += 1
+            self.tally.count("chosen_by", product.reason)
+            own = rows.get(product.product_id)
+            if own is None or not own.week.size:
+                self._fail(product, NO_DATA, f"no weekly sales up to {self.request.as_of}")
+                continue
+            self.tally.hash_rows(product.product_id, own)
+            try:
+                sold.append(Sold(product, gapless(own, self.request.as_of)))
+            except InvalidSalesError as failure:
+                self._fail(product, INVALID_DATA, str(failure))
+        return sold
 
-    def _predict(self, product: PlannedProduct, history: History) -> None:
+    def known(self, one: Sold) -> Sold:
+        """Give what the models may see of a product."""
+        if self.request.task == "predict":
+            return one
+        end = max(one.history.volume.size - self.request.horizon, 0)
+        return Sold(one.product, History(one.history.volume[:end], one.history.revenue[:end], one.history.notes))
+
+    def compute(self, one: Sold) -> None:
+        """Add one product."""
+        try:
+            if self.request.task == "predict":
+                self._predict(one)
+            else:
+                self._measure(one)
+        except AllModelsFailedError as failure:
+            self._fail(one.product, MODEL_FAILED, str(failure))
+        except RevenueTooLargeError as failure:
+            self._fail(one.product, OUT_OF_RANGE, str(failure))
+
+    def collect(self, evidence: Evidence, sold: list[Sold]) -> None:
+        """Measure every candidate on every product that can be measured."""
+        for one in sold:
+            known = self.known(one)
+            if not known.history.volume.size:
+                continue
+            fitted, name = for_fitting(known.history), one.product.product_id
+            seed = product_seed(self.request.seed, name)
+            actual = one.history.volume[-self.request.horizon :]
+            found = candidates(fitted.volume, self.request.horizon, seed, self.given.get(name, NOTHING_GIVEN))
+            evidence.measure(one.product, known.history.volume, actual, found)
+
+    def _predict(self, one: Sold) -> None:
+        product, history = one.product, one.history
         fit = self._fit(product, history)
         price = expected_price(history, product.preco_venda)
         revenue = revenue_quantiles(fit.quantiles, price)
+        direct = storable(self.given.get(product.product_id, NOTHING_GIVEN).direct_revenue)
         first_week = self.request.as_of + timedelta(weeks=1)
-        self.forecasts.append(ProductForecast(product.product_id, fit.variant, first_week, fit.quantiles, revenue))
+        self.forecasts.append(
+            ProductForecast(product.product_id, fit.variant, first_week, fit.quantiles, revenue, direct)
+        )
         self.tally.without_price += price is None
+        if diverges(revenue, direct):
+            self.tally.diverge(product.product_id)
         self._count(product, fit)
 
-    def _measure(self, product: PlannedProduct, history: History) -> None:
-        held_out = self.request.horizon
-        if history.volume.size <= held_out:
+    def _measure(self, one: Sold) -> None:
+        product, held_out, known = one.product, self.request.horizon, self.known(one).history
+        if not known.volume.size:
             self.tally.leave_out(product.product_id)
             return
-        known = History(history.volume[:-held_out], history.revenue[:-held_out], history.notes)
-        actual = history.volume[-held_out:]
+        actual = one.history.volume[-held_out:]
         fit = self._fit(product, known)
         average = fit_first((Variant.MOVING_AVERAGE_12,), for_fitting(known), held_out, 0)
         ours, baseline = error_sums(actual, fit.quantiles), error_sums(actual, average.quantiles)
@@ -136,7 +200,8 @@ class _Chunk:
             # Rows without one sale: nothing was sold last week either.
             return Fit(Variant.NAIVE, np.zeros((self.request.horizon, len(QUANTILES))), "never sold")
         seed = product_seed(self.request.seed, product.product_id)
-        return fit_first(product.models, fitted, self.request.horizon, seed)
+        own = self.given.get(product.product_id, NOTHING_GIVEN)
+        return fit_first(product.models, fitted, self.request.horizon, seed, own)
 
     def _count(self, product: PlannedProduct, fit: Fit) -> None:
         self.tally.count("models", fit.variant)

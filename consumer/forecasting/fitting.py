@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from consumer.forecasting.evidence import CANDIDATES
+from consumer.forecasting.given import NOTHING_GIVEN
 from consumer.forecasting.history import ENDED
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.types import Variant
 
 if TYPE_CHECKING:
+    from consumer.forecasting.given import Given
     from consumer.forecasting.history import History
     from consumer.forecasting.types import FloatArray
 
 BLOW_UP_RATIO: Final = 10.0
 LIMIT: Final = 1e10  # numeric(14,4) holds less
 DECIMALS: Final = 4
+TFT_SHARE: Final = 0.6
 
 _NOT_FINITE: Final = "not finite"
 _BLOWN_UP: Final = f"more than {BLOW_UP_RATIO:g} times the largest week"
 _TOO_LARGE: Final = "too large to store"
+
+
+class NotTrainedError(Exception):
+    """A model needs training, and there was none."""
 
 
 class AllModelsFailedError(Exception):
@@ -43,7 +51,9 @@ class Fit:
     fallback: str | None = None
 
 
-def fit_first(models: tuple[Variant, ...], history: History, horizon: int, seed: int) -> Fit:
+def fit_first(
+    models: tuple[Variant, ...], history: History, horizon: int, seed: int, given: Given = NOTHING_GIVEN
+) -> Fit:
     """Forecast with the first model that works.
 
     A product without demand for half a year goes to TSB first, whatever was planned: of all models it is the
@@ -54,6 +64,7 @@ def fit_first(models: tuple[Variant, ...], history: History, horizon: int, seed:
         history: What the models see, at least one week.
         horizon: Weeks ahead.
         seed: Of this product.
+        given: What the global models said of it.
 
     Raises:
         AllModelsFailedError: Every model raised, or gave numbers that are not finite, absurd or too large.
@@ -63,11 +74,23 @@ def fit_first(models: tuple[Variant, ...], history: History, horizon: int, seed:
         problems.append("demand has ended")
         models = (Variant.TSB, *models)
     for variant in models:
-        quantiles, problem = _try(variant, history.volume, horizon, seed)
+        quantiles, problem = forecast(variant, history.volume, horizon, seed, given)
         if problem is None:
             return Fit(variant, quantiles, "; ".join(problems) or None)
         problems.append(f"{variant} failed ({problem})")
     raise AllModelsFailedError("; ".join(problems) or "no model was planned")
+
+
+def candidates(history: FloatArray, horizon: int, seed: int, given: Given) -> dict[str, FloatArray]:
+    """Forecast with every candidate of ``evidence.CANDIDATES``; those that fail are left out."""
+    found: dict[str, FloatArray] = {}
+    for name in CANDIDATES:
+        variant, _, weight = name.partition(" ")
+        using = replace(given, weight=float(weight)) if weight else given
+        quantiles, problem = forecast(Variant(variant), history, horizon, seed, using)
+        if problem is None:
+            found[name] = quantiles
+    return found
 
 
 def product_seed(seed: int, product_id: str) -> int:
@@ -75,13 +98,37 @@ def product_seed(seed: int, product_id: str) -> int:
     return int.from_bytes(blake2b(f"{seed}:{product_id}".encode(), digest_size=8).digest())
 
 
-def _try(variant: Variant, history: FloatArray, horizon: int, seed: int) -> tuple[FloatArray, str | None]:
+def forecast(
+    variant: Variant, history: FloatArray, horizon: int, seed: int, given: Given = NOTHING_GIVEN
+) -> tuple[FloatArray, str | None]:
+    """Forecast with one model; the quantiles, and what is wrong with them, None if nothing is."""
     nothing = np.empty((horizon, 0))
     try:
-        quantiles = LOCAL_MODELS[variant].fit_predict(history, horizon, seed)
+        quantiles = _quantiles(variant, history, horizon, seed, given)
+    except NotTrainedError:
+        return nothing, "not trained"
     except Exception as error:  # noqa: BLE001 - a library may raise anything; the next model is the answer
         return nothing, type(error).__name__
     return np.round(quantiles, DECIMALS), _implausible(quantiles, history)
+
+
+def _quantiles(variant: Variant, history: FloatArray, horizon: int, seed: int, given: Given) -> FloatArray:
+    if variant in given.quantiles:
+        return given.quantiles[variant]
+    if variant in LOCAL_MODELS:
+        return LOCAL_MODELS[variant].fit_predict(history, horizon, seed)
+    if variant is Variant.ENSEMBLE and Variant.LGBM in given.quantiles:
+        return _ensemble(history, horizon, seed, given)
+    raise NotTrainedError
+
+
+def _ensemble(history: FloatArray, horizon: int, seed: int, given: Given) -> FloatArray:
+    """Average each quantile: a band between those of its parts, where a mixture would be wider than both."""
+    lgbm = given.quantiles[Variant.LGBM]
+    if Variant.TFT in given.quantiles:
+        return TFT_SHARE * given.quantiles[Variant.TFT] + (1 - TFT_SHARE) * lgbm
+    other = LOCAL_MODELS[given.partner].fit_predict(history, horizon, seed)
+    return given.weight * lgbm + (1 - given.weight) * other
 
 
 def _implausible(quantiles: FloatArray, history: FloatArray) -> str | None:

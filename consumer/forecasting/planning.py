@@ -6,6 +6,7 @@ from itertools import count, groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.forecasting.classification import UNKNOWN_SHAPE, DemandShape, abc_classes
+from consumer.forecasting.quantiles import SHORT_WEEKS
 from consumer.forecasting.selection import AVAILABLE, Selection, select
 from consumer.forecasting.types import PlannedChunk, PlannedProduct, Variant
 from schemas.enums import ClasseABC, ClasseXYZ, ModeloForecast, PadraoDemanda
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
+    from consumer.forecasting.choices import Choices
     from consumer.forecasting.types import ProductOverview, ProductProfile
 
 NO_SALES: Final = "no sales"
@@ -42,6 +44,8 @@ def plan_products(
     as_of: date,
     modelo: ModeloForecast | None = None,
     available: frozenset[Variant] = AVAILABLE,
+    choices: Choices | None = None,
+    automatic: bool = True,
 ) -> tuple[PlannedProduct, ...]:
     """Choose classes and models of every product of an execution, in the order of ``profiles``.
 
@@ -54,6 +58,8 @@ def plan_products(
             they measure the models that a predict would use, and age tells nothing of the demand held out.
         modelo: The command's override.
         available: Variants that this installation can run.
+        choices: What the last train found to be better than the table.
+        automatic: Whether to follow it. An override of the command or the product stands above it in any case.
     """
     stored = all(profile.classe_abc is not None for profile in profiles)
     computed = {} if stored else abc_classes({key: item.revenue_52_weeks for key, item in overviews.items()})
@@ -66,18 +72,9 @@ def plan_products(
             weeks = (as_of - overview.first_sale).days // 7 + 1
             suggested = profile.modelo_sugerido
             choice = select(pattern, abc, weeks, suggested=suggested, modelo=modelo, available=available)
-        planned.append(
-            PlannedProduct(
-                product_id,
-                abc,
-                xyz,
-                pattern,
-                choice.models,
-                choice.reason,
-                profile.preco_venda,
-                choice.fallback,
-            )
-        )
+            if choices is not None and automatic and not choice.overridden and weeks >= SHORT_WEEKS:
+                choice = _by_evidence(choice, choices.better(product_id, f"{pattern}/{abc}", choice.models[0]))
+        planned.append(_planned(profile, (abc, xyz, pattern), choice))
     return tuple(planned)
 
 
@@ -147,6 +144,21 @@ def _from_json(value: Sequence[Any]) -> PlannedProduct:
         preco_venda,
         fallback,
     )
+
+
+def _by_evidence(choice: Selection, better: Variant | None) -> Selection:
+    """Put the better model first; the planned ones stay behind it as its fallbacks."""
+    if better is None:
+        return choice
+    models = tuple(dict.fromkeys((better, *choice.models)))
+    return Selection(models, f"backtest: {better} instead of {choice.models[0]} ({choice.reason})")
+
+
+def _planned(
+    profile: ProductProfile, classes: tuple[ClasseABC, ClasseXYZ, PadraoDemanda], choice: Selection
+) -> PlannedProduct:
+    price = profile.preco_venda
+    return PlannedProduct(profile.product_id, *classes, choice.models, choice.reason, price, choice.fallback)
 
 
 def _classified(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import FloatArray
 
 PRICE_WEEKS: Final = 13
+DIVERGENCE: Final = 0.3
+_MEDIAN: Final = 2
 
 
 class RevenueTooLargeError(Exception):
@@ -49,3 +51,23 @@ def revenue_quantiles(volume: FloatArray, price: float | None) -> FloatArray | N
     if not largest < LIMIT - 1:
         raise RevenueTooLargeError(f"revenue of {largest:g} at the price {price:g} is too large to store")
     return revenue
+
+
+def storable(revenue: FloatArray | None) -> FloatArray | None:
+    """Round the direct forecast as the database keeps it; None if it has none, or cannot be kept."""
+    if revenue is None or not np.isfinite(revenue).all() or not float(revenue.max()) < LIMIT - 1:
+        return None
+    rounded: FloatArray = np.round(revenue, DECIMALS)
+    return rounded
+
+
+def diverges(revenue: FloatArray | None, direct: FloatArray | None) -> bool:
+    """Whether two forecasts of revenue ``(horizon, 5)`` contradict each other.
+
+    They do if the sums of their medians differ by more than ``DIVERGENCE`` of the larger one: then the price
+    is not what is being paid, or volume and money do not move together.
+    """
+    if revenue is None or direct is None:
+        return False
+    one, other = float(revenue[:, _MEDIAN].sum()), float(direct[:, _MEDIAN].sum())
+    return abs(one - other) > DIVERGENCE * max(one, other)

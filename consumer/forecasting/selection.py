@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from consumer.forecasting.types import Variant
@@ -36,11 +36,19 @@ _FAMILIES: Final[Mapping[ModeloForecast, tuple[Variant, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Models to try in order, what chose them, and why the first choice is not the first (None if it is)."""
+    """What was chosen for a product.
+
+    Attributes:
+        models: To try, in order.
+        reason: What chose them.
+        fallback: Why the first choice is not the first; None if it is.
+        overridden: Whether the command or the product named a model.
+    """
 
     models: tuple[Variant, ...]
     reason: str
     fallback: str | None = None
+    overridden: bool = False
 
 
 def select(
@@ -67,16 +75,18 @@ def select(
     """
     short = weeks < MINIMUM_WEEKS
     wanted, reason = (_SHORT, f"fewer than {MINIMUM_WEEKS} weeks") if short else _row(pattern, abc)
-    unknown = None
+    unknown, overridden = None, modelo is not None
     if modelo is not None:
         wanted, reason = (*_family(modelo, short=short), *wanted), f"command asks for {modelo}"
     elif suggested:
         named = _variants_named(suggested, short=short)
         if named:
+            overridden = True
             wanted, reason = (*named, *wanted), f"product suggests {suggested.strip().upper()}"
         else:
             unknown = f"suggested model {suggested.strip()[:50]!r} is unknown"
-    return _available(wanted, reason, unknown, available, _SHORT if short else _LONG)
+    chosen = _available(wanted, reason, unknown, available, _SHORT if short else _LONG)
+    return replace(chosen, overridden=overridden)
 
 
 def _row(pattern: PadraoDemanda, abc: ClasseABC) -> tuple[tuple[Variant, ...], str]:

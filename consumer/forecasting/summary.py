@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.forecasting.backtesting import Sums, add, measures
+from consumer.forecasting.revenue import DIVERGENCE
 from consumer.forecasting.types import ProductFailure, Variant
 from schemas.enums import ClasseABC
 
@@ -32,6 +33,7 @@ class Tally:
         errors_by_model: Of the chosen models, by variant.
         failed: How many products failed, ``failures`` the first of them.
         not_measured: How many are too new to be measured, ``too_new`` the first of them.
+        divergent: How many have two forecasts of revenue that contradict each other, ``divergences`` the first.
         data: Sum of the hashes of the products' rows, so it does not depend on the order.
     """
 
@@ -44,6 +46,8 @@ class Tally:
     failures: list[list[str]] = field(default_factory=list)
     not_measured: int = 0
     too_new: list[str] = field(default_factory=list)
+    divergent: int = 0
+    divergences: list[str] = field(default_factory=list)
     data: int = 0
 
     def count(self, kind: str, name: str) -> None:
@@ -62,6 +66,12 @@ class Tally:
         self.not_measured += 1
         if len(self.too_new) < LISTED:
             self.too_new.append(product_id)
+
+    def diverge(self, product_id: str) -> None:
+        """Count a product whose two forecasts of revenue contradict each other."""
+        self.divergent += 1
+        if len(self.divergences) < LISTED:
+            self.divergences.append(product_id)
 
     def measure(self, abc: ClasseABC, variant: Variant, model: Sums, baseline: Sums) -> None:
         """Add one product's errors."""
@@ -82,7 +92,7 @@ class Tally:
 
     def add_json(self, value: Mapping[str, Any]) -> None:
         """Add what ``to_json`` wrote; other keys are left alone."""
-        for name in ("products", "without_price", "failed", "not_measured"):
+        for name in ("products", "without_price", "failed", "not_measured", "divergent"):
             setattr(self, name, getattr(self, name) + value[name])
         for kind, counter in value["counters"].items():
             add(self.counters[kind], counter)
@@ -93,6 +103,7 @@ class Tally:
             add(self.errors_by_model.setdefault(variant, {}), sums)
         self.failures += value["failures"][: LISTED - len(self.failures)]
         self.too_new += value["too_new"][: LISTED - len(self.too_new)]
+        self.divergences += value["divergences"][: LISTED - len(self.divergences)]
         self.data = (self.data + int(value["data"], 16)) % 2 ** (8 * _HASH_BYTES)
 
 
@@ -130,6 +141,12 @@ def _report(tally: Tally) -> dict[str, Any]:
         },
         "data_hash": f"{tally.data:0{2 * _HASH_BYTES}x}",
     }
+    if tally.divergent:
+        report["divergent_revenue"] = {
+            "count": tally.divergent,
+            "threshold": DIVERGENCE,
+            "products": tally.divergences,
+        }
     if tally.not_measured:
         report["not_measured"] = {"count": tally.not_measured, "products": tally.too_new}
     if tally.errors_by_model:

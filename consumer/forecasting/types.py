@@ -152,13 +152,19 @@ class ChunkRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProductForecast:
-    """A forecast of one product; both arrays are ``(horizon, 5)``, revenue is None without any price."""
+    """A forecast of one product; arrays are ``(horizon, 5)``.
+
+    Attributes:
+        revenue: Volume times price; None without any price.
+        direct_revenue: What the model of revenue says; None if none was trained.
+    """
 
     product_id: str
     variant: Variant
     first_week: date
     volume: FloatArray
     revenue: FloatArray | None
+    direct_revenue: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -49,6 +50,22 @@ class Panel:
         """Give the weeks of what is forecast."""
         return self.volume if target is TargetType.VOLUME else self.revenue
 
+    def without_last(self, weeks: int) -> Panel:
+        """Give the same products as they were some weeks ago; those that were not sold yet are left out."""
+        lengths = np.diff(self.start) - weeks
+        kept = np.flatnonzero(lengths > 0)
+        weeks_kept = np.concatenate(
+            [np.arange(0), *(np.arange(self.start[at], self.start[at + 1] - weeks) for at in kept)]
+        ).astype(np.int64)
+        return Panel(
+            tuple(self.product_ids[at] for at in kept),
+            np.concatenate(([0], np.cumsum(lengths[kept]))).astype(np.int64),
+            self.volume[weeks_kept],
+            self.revenue[weeks_kept],
+            self.abc[kept],
+            self.last_week - timedelta(weeks=weeks),
+        )
+
 
 class GlobalModel(Protocol):
     """A model that was fitted to many products and forecasts any of them."""
@@ -72,7 +89,8 @@ class GlobalModel(Protocol):
         """Forecast the weeks after the panel's last.
 
         Returns:
-            ``(n, horizon, 5)`` units or money, tidy. A product's numbers do not depend on the others.
+            ``(n, horizon, 5)`` units or money, in order but not calibrated: they may be below zero, see
+            ``calibration.calibrated``. A product's numbers do not depend on the others.
         """
         ...
 

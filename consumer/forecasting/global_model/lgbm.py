@@ -14,7 +14,6 @@ from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.global_model.booster import PARAMETERS, ROUNDS, fit_boosters
 from consumer.forecasting.global_model.features import NAMES, feature_rows, latest_origins
 from consumer.forecasting.global_model.training import HORIZON
-from consumer.forecasting.quantiles import tidy
 from consumer.forecasting.types import QUANTILES, Variant
 from schemas.enums import TargetType
 
@@ -64,7 +63,8 @@ class Lgbm:
         columns = [booster.predict(rows, num_threads=1) for booster in self.boosters]
         scaled = np.stack(columns, axis=1).reshape(products, weeks, len(QUANTILES))
         scaled = np.concatenate((scaled, np.repeat(scaled[:, -1:], horizon - weeks, axis=1)), axis=1)
-        return tidy(np.sort(scaled, axis=-1) * origins.level[:, None, None])
+        quantiles: FloatArray = np.sort(scaled, axis=-1) * origins.level[:, None, None]
+        return quantiles
 
 
 def fit_lgbm(tables: Iterable[ArrowTable], target: TargetType, *, known_until: date, seed: int) -> bytes:

@@ -106,7 +106,7 @@ def test_all_models_failing_is_the_products_failure(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("consumer.forecasting.fitting.LOCAL_MODELS", {})
     (failure,) = compute_chunk(request({"p": rows([1, 2])})).failures
     assert failure.code == "model-failed"
-    assert failure.message == "SIMPLE_ETS failed (KeyError); NAIVE failed (KeyError)"
+    assert failure.message == "SIMPLE_ETS failed (not trained); NAIVE failed (not trained)"
 
 
 def test_revenue_that_cannot_be_stored_is_the_products_failure() -> None:
