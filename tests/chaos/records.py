@@ -147,7 +147,7 @@ class Records:
 
     def _correlation(self, topic: str) -> str:
         """Echoed in every reply: on the topic with the small limit it makes replies of every size around that limit."""
-        return self._uuid() + "-" * (self.randomness.randrange(400) if topic == TINY_REPLY else 0)
+        return self._uuid() + "-" * (self.randomness.randrange(255 - 36) if topic == TINY_REPLY else 0)
 
     def _fatal(self, weeks: int, what: str) -> Planned:
         return Planned(what, self._command("predict", self._data("predict", weeks)), "good")
