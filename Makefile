@@ -59,7 +59,7 @@ $(PEERS): $(STAMP) requirements/bench.txt
 chaos: $(STAMP) ## The service under faults: SECONDS=600 SEED=1; the verdict on its eight guarantees
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
-mutants: $(STAMP) ## Six ways to break a guarantee, each of which the chaos rig must catch
+mutants: $(STAMP) ## Six ways to break a guarantee, each of which the chaos rig must catch, and a control
 	@$(BIN)/python -m tests.chaos --mutants $(if $(SEED),--seed $(SEED))
 
 tft: ## The tests of the extra `tft` (torch: some gigabytes) in an environment of its own, .venv-tft

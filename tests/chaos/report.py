@@ -76,6 +76,7 @@ class Report:
             "faults": {
                 "total": self.faults.total(),
                 "kinds": len(self.faults),
+                "without_records": sum(n for name, n in self.faults.items() if not name.startswith("record:")),
                 "by_kind": dict(self.faults.most_common()),
             },
             "failpoints": {name: self.failpoints[name] for name in FAILPOINTS},
