@@ -33,6 +33,13 @@ BREATH: Final = 50  # records decoded before the event loop gets its turn
 class InboxTransaction(Protocol):
     """One transaction of the inbox."""
 
+    async def reserve(self, records: Sequence[RawRecord]) -> None:
+        """Wait for other members that persist records of these partitions, and keep them out until this ends.
+
+        In a rebalance two members may hold the same record: what one of them found out would be news to the other.
+        """
+        ...
+
     async def facts(self, received: Sequence[Received]) -> Facts:
         """What is already known of these identities, executions and users; the executions named are locked."""
         ...
@@ -129,6 +136,7 @@ class Intake:
         envelope = Envelope(f"kafka:{raw.topic}", raw.position)
         refused = Refused(raw, self._kinds[raw.topic], envelope, None, (reason,))
         async with self._inbox.transaction() as inbox:
+            await inbox.reserve([raw])
             return IntakeReport(refused=await inbox.refuse([refused]))
 
     async def _take_together(self, records: Sequence[RawRecord]) -> IntakeReport:
@@ -137,6 +145,7 @@ class Intake:
         commands = [item for item in received if not isinstance(item.command, CancelExecution)]
         cancels = [item for item in received if isinstance(item.command, CancelExecution)]
         async with self._inbox.transaction() as inbox:
+            await inbox.reserve(records)
             accepted, duplicates = await self._accept(inbox, commands, refused)
             cancelled, repeated = await self._cancel(inbox, cancels, refused)
             new_refusals = await inbox.refuse(refused)

@@ -26,6 +26,7 @@ class Facts:
         attached: Named executions that belong to a command already.
         users: Those of the named users that exist.
         refused: Positions that were refused before, each as (topic, partition, offset, timestamp).
+        running: Attached executions that a worker has now: they end when it says so, not with their cancellation.
     """
 
     known: Mapping[Identity, bytes] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Facts:
     attached: AbstractSet[str] = frozenset()
     users: AbstractSet[str] = frozenset()
     refused: AbstractSet[tuple[str, int, int, int]] = frozenset()
+    running: AbstractSet[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -64,18 +66,21 @@ def judge(commands: Iterable[Received], facts: Facts) -> Verdict:
 
 
 def judge_cancels(cancels: Iterable[Received], facts: Facts) -> Verdict:
-    """Sort out cancellations: of an execution that exists and has not ended."""
+    """Sort out cancellations: of an execution that exists and has not ended, nor ends by an earlier one of them."""
     verdict = Verdict()
     known = dict(facts.known)
+    statuses = dict(facts.executions)
     for item in cancels:
         if item.identity in known:
             _judge_repeated(item, known[item.identity], verdict)
             continue
-        error = _refused_before(item, facts) or _cannot_cancel(item, facts)
+        error = _refused_before(item, facts) or _cannot_cancel(item, statuses)
         if error is not None:
             verdict.refused.append(item.refuse(error))
             continue
         known[item.identity] = item.digest
+        if item.execucao_id not in facts.running:
+            statuses[item.execucao_id] = StatusExecucao.ERRO
         verdict.accepted.append(item)
     return verdict
 
@@ -117,10 +122,10 @@ def _conflict(item: Received, facts: Facts, attached: AbstractSet[str]) -> Field
     return None
 
 
-def _cannot_cancel(item: Received, facts: Facts) -> FieldError | None:
+def _cannot_cancel(item: Received, statuses: Mapping[str, StatusExecucao]) -> FieldError | None:
     if not isinstance(item.command, CancelExecution):
         raise TypeError(f"not a cancellation: {type(item.command).__name__}")
-    status = facts.executions.get(item.execucao_id)
+    status = statuses.get(item.execucao_id)
     if status is None:
         message = f"there is no execution {item.execucao_id}; send the id that its first status event carried"
         return FieldError("execucao_id", RejectionCode.UNKNOWN_EXECUTION, message)

@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from consumer.forecasting.champion import TrainedModel
+    from consumer.forecasting.champion import Champion, TrainedModel
     from consumer.forecasting.types import PlannedChunk, PlannedProduct, ProductForecast, ProductMetric
     from consumer.model import Lease
     from consumer.outbound import OutboxMessage
     from consumer.ports import Claim
     from consumer.received import Identity, Received, Refused
+    from schemas.records import RawRecord
 
 
 @dataclass(slots=True)
@@ -115,6 +116,9 @@ class FakeInboxTransaction:
     def __init__(self, state: InboxState) -> None:
         self._state = state
 
+    async def reserve(self, records: Sequence[RawRecord]) -> None:
+        """Nobody else is there."""
+
     async def facts(self, received: Sequence[Received]) -> Facts:
         state = self._state
         named = {item.execucao_id for item in received if item.names_execution}
@@ -127,6 +131,7 @@ class FakeInboxTransaction:
             },
             executions={key: status for key, status in statuses.items() if key in named},
             attached=frozenset(state.executions) & named,
+            running=frozenset(state.running) & named,
             users=frozenset(state.users),
             refused=frozenset(state.refused),
         )
@@ -216,7 +221,7 @@ class FakeQueue:
         self.handed_back: list[Lease] = []
         self.retried: list[tuple[Lease, float]] = []
         self.states: dict[Lease, LeaseState] = {}
-        self.champion: float | None = None
+        self.champion: Champion | None = None
         self.transactions = 0
         self.fail_with: Exception | None = None
         self.claims_asked: list[int] = []
@@ -293,7 +298,7 @@ class FakeQueue:
 class FakeWork:
     """``consumer.ports.FencedWork`` on a copy."""
 
-    def __init__(self, stored: StoredExecution, champion: float | None) -> None:
+    def __init__(self, stored: StoredExecution, champion: Champion | None) -> None:
         self.execution = stored.execution
         self._stored = stored
         self._champion = champion
@@ -305,8 +310,10 @@ class FakeWork:
     async def save_chunk(self, number: int, summary: dict[str, Any]) -> None:
         self._stored.summaries[number] = copy.deepcopy(summary)
 
-    async def summaries(self) -> list[dict[str, Any]]:
-        return [summary for _, summary in sorted(self._stored.summaries.items())]
+    async def summaries(self, step: Step | None = None) -> list[dict[str, Any]]:
+        chunks = self._stored.chunks
+        numbers = sorted(one for one in self._stored.summaries if step in (None, Step(chunks[one].step_order)))
+        return [self._stored.summaries[number] for number in numbers]
 
     async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
         written = 0
@@ -328,10 +335,11 @@ class FakeWork:
         kept = self._stored.results.values()
         return sum(len(one.volume) * (1 if one.revenue is None else 2) for one in kept)
 
-    async def champion_error(self, tipo_modelo: str) -> float | None:  # noqa: ARG002  one champion serves all types
+    async def champion(self, tipo_modelo: str) -> Champion | None:  # noqa: ARG002  one champion serves all types
         return self._champion
 
-    async def add_model(self, model: TrainedModel, *, champion: bool) -> int:
+    async def add_model(self, model: TrainedModel, decision: Mapping[str, Any], *, champion: bool) -> int:
+        assert decision["promoted"] is champion
         self._stored.models.append((model, champion))
         return len(self._stored.models)
 
@@ -386,7 +394,12 @@ class InlineCompute:
         self.requests: list[Any] = []
         self._before = before
 
-    async def run(self, function: Callable[[Any], Any], request: Any) -> Any:
+    async def run(
+        self,
+        function: Callable[[Any], Any],
+        request: Any,
+        timeout_seconds: float | None = None,  # noqa: ARG002
+    ) -> Any:
         await asyncio.sleep(0)
         if self._before is not None:
             self._before(request)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from consumer.clock import Clock
     from consumer.db.database import Database
     from consumer.outbound import Composer, OutboxMessage
+    from schemas.records import RawRecord
 
 # Planning takes the newest finished execution of type FORECAST and reads its results: only a predict has any
 # (docs/adr/0002).
@@ -73,6 +74,12 @@ _KNOWN: Final = text("""
     SELECT c.source, c.event_id, c.digest FROM forecast_consumer.command AS c
       JOIN unnest(cast(:source AS text[]), cast(:event_id AS text[])) AS named(source, event_id)
         ON c.source = named.source AND c.event_id = named.event_id""")
+# One member at a time persists records of a partition; sorted, so that no two wait for each other.
+_RESERVE: Final = text("""
+    SELECT pg_advisory_xact_lock(key) FROM (
+        SELECT DISTINCT hashtextextended('forecast_consumer inbox ' || partition || ' ' || topic, 0) AS key
+          FROM unnest(cast(:topic AS text[]), cast(:partition AS int[])) AS read(topic, partition)
+         ORDER BY key) AS sorted""")
 _REFUSED: Final = text("""
     SELECT r.topic, r.partition, r."offset", r.timestamp_ms FROM forecast_consumer.refused_record AS r
       JOIN unnest(cast(:topic AS text[]), cast(:partition AS int[]), cast(:offset AS bigint[]),
@@ -81,7 +88,7 @@ _REFUSED: Final = text("""
        AND r."offset" = read."offset" AND r.timestamp_ms = read.timestamp_ms""")
 # Locked before their executions, as every writer of an execution does: the order that rules out deadlocks.
 _ATTACHED: Final = text("""
-    SELECT execucao_id FROM forecast_consumer.command
+    SELECT execucao_id, state FROM forecast_consumer.command
      WHERE execucao_id = ANY(cast(:ids AS text[])) AND comando <> 'cancel' ORDER BY execucao_id FOR UPDATE""")
 # One array a column: a batch may hold more bad records than a statement may have parameters.
 _REMEMBER_POSITIONS: Final = text("""
@@ -117,6 +124,12 @@ class SqlInboxTransaction:
         self._composer = composer
         self._clock = clock
 
+    async def reserve(self, records: Sequence[RawRecord]) -> None:
+        """Advisory locks on the partitions, which end with the transaction."""
+        places = sorted({(raw.topic, raw.partition) for raw in records})
+        parameters = {"topic": [topic for topic, _ in places], "partition": [number for _, number in places]}
+        await self._session.execute(_RESERVE, parameters)
+
     async def facts(self, received: Sequence[Received]) -> Facts:
         """Named executions are locked, so that nobody adopts or starts them meanwhile.
 
@@ -124,7 +137,7 @@ class SqlInboxTransaction:
         committed by another process between two of our statements.
         """
         named = sorted({item.execucao_id for item in received if item.names_execution})
-        attached = (await self._session.scalars(_ATTACHED, {"ids": named})).all() if named else ()
+        attached = (await self._session.execute(_ATTACHED, {"ids": named})).all() if named else ()
         executions = await self._executions.lock_many(named) if named else {}
         users = {item.created_by for item in received if item.created_by is not None}
         identities = {
@@ -135,7 +148,8 @@ class SqlInboxTransaction:
         known = await self._session.execute(_KNOWN, identities)
         return Facts(
             refused=frozenset(tuple(row) for row in refused),
-            attached=frozenset(attached),
+            attached=frozenset(row.execucao_id for row in attached),
+            running=frozenset(row.execucao_id for row in attached if row.state == "running"),
             known={Identity(row.source, row.event_id): row.digest for row in known},
             executions=executions,
             users=await self._executions.existing_users(sorted(users)) if users else frozenset(),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from consumer.outbound import Composer
     from schemas.enums import ErrorCode
 
+# In a statement of its own: the next one then sees the command of whoever adopted it while we waited.
+_LOCK: Final = text("SELECT id FROM execucao_planejamento WHERE id = :id AND status = 'PENDENTE' FOR UPDATE")
 _END: Final = text("""
     UPDATE execucao_planejamento AS e
        SET status = 'ERRO', error_message = :message, completed_at = :now
@@ -41,6 +43,8 @@ async def fail_unattached(
         error: The code and message for the backend's row and the status event.
     """
     now = clock.now()
+    if (await session.execute(_LOCK, {"id": execucao_id})).one_or_none() is None:
+        return False
     row = (await session.execute(_END, {"id": execucao_id, "message": error[1], "now": now})).one_or_none()
     if row is None:
         return False

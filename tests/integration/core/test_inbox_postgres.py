@@ -168,15 +168,19 @@ async def test_redelivery_during_the_facts_is_still_a_duplicate(
     backend: str,
     statement: int,
 ) -> None:
-    """A record that another process commits between two statements of ours is a duplicate, never a rejection."""
+    """A command that another process commits between two statements of ours is a duplicate, never a rejection.
+
+    It read it from another partition: of one partition, one process at a time persists records.
+    """
     if backend == "inserted it":
         await store.pendente(uuid(1))
     raw = record(kind, {"execucao_id": uuid(1)}, event_id="a")
+    resent = record(kind, {"execucao_id": uuid(1)}, event_id="a", partition=1)
     inner = SqlInboxTransaction.facts
 
     async def facts(self: SqlInboxTransaction, items: Any) -> Any:
         monkeypatch.setattr(SqlInboxTransaction, "facts", inner)
-        session: Any = _Interrupted(self._session, statement, lambda: store.take(raw))
+        session: Any = _Interrupted(self._session, statement, lambda: store.take(resent))
         self._session = session
         self._executions = type(self._executions)(self._session)
         return await inner(self, items)

@@ -171,6 +171,29 @@ class InboxSuite:
         assert await taking(world).take(batch) == IntakeReport(accepted=1, cancels=1)
         assert [one["status"] for one in statuses(await world.messages())] == ["PENDENTE", "ERRO"]
 
+    @pytest.mark.parametrize("at_once", [True, False])
+    async def test_second_cancel_of_a_queued_execution_is_late(self, world: World, *, at_once: bool) -> None:
+        """The first cancellation ends a queued execution, so the second is already-terminal, in one batch or in two."""
+        await world.pendente(uuid(2))
+        await taking(world).take([record(event_id="a", data={"execucao_id": uuid(1)})])
+        names = [(number, f"{number}{name}") for number in (1, 2) for name in "cd"]
+        cancels = [
+            record("cancel", {"execucao_id": uuid(number)}, event_id=name, offset=offset)
+            for offset, (number, name) in enumerate(names)
+        ]
+        reports = [await taking(world).take(batch) for batch in ([cancels] if at_once else [[one] for one in cancels])]
+        assert sum(report.cancels for report in reports) == sum(report.refused for report in reports) == 2
+        assert rejections(await world.messages()) == ["already-terminal"] * 2
+        assert [one["status"] for one in statuses(await world.messages())] == ["PENDENTE", "ERRO", "ERRO"]
+
+    async def test_running_execution_may_be_cancelled_twice(self, world: World) -> None:
+        """A running execution has not ended before its worker says so: each cancellation of it is taken."""
+        await taking(world).take([record(event_id="a", data={"execucao_id": uuid(1)})])
+        await world.run(uuid(1))
+        cancels = [record("cancel", {"execucao_id": uuid(1)}, event_id=name) for name in "cd"]
+        assert await taking(world).take(cancels) == IntakeReport(cancels=2)
+        assert rejections(await world.messages()) == []
+
     async def test_cancel_tells_a_running_execution(self, world: World) -> None:
         """A running execution is told and goes on until its worker hears of it."""
         await taking(world).take([record(event_id="a", data={"execucao_id": uuid(1)})])

@@ -122,9 +122,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         lease, queue = self.lease(pick), self.world.queue("any")
         match fate:
             case "prolonged":
-                leases = list(dict.fromkeys(self.leases[-6:]))
-                wanted = {one: self.model.extend(one) for one in leases}
-                assert self.run(queue.extend(leases)) == wanted
+                assert self.run(queue.extend([lease])) == {lease: self.model.extend(lease)}
             case "runs out" if self.model.holds(lease):
                 self.runs_out(self.model.standing[lease.execucao_id])
             case "handed back":

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections import Counter
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from consumer.db.database import Database
@@ -52,4 +52,6 @@ def _settings() -> settings:
         deadline=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
+        # A smaller example costs minutes, more than a test may take: only who looks for new ones has them.
+        phases=[*Phase] if EXAMPLES else [Phase.generate],
     )
