@@ -1,0 +1,52 @@
+"""The worker and relay with a job that does nothing but log steps, a hundred events a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import consumer.roles
+from benchmarks.services.noop import NoCompute, NoSales
+from consumer.bootstrap import run_service
+from consumer.clock import SystemClock
+from consumer.settings import Settings
+from consumer.steps import Step
+from consumer.telemetry.logs import configure
+from schemas.enums import StatusExecucao
+
+if TYPE_CHECKING:
+    from consumer.ports import Claim, CommandQueue
+
+TRANSACTIONS = 10
+PASSES = 5  # over all steps in one transaction
+EVENTS = TRANSACTIONS * PASSES * len(Step) * 2  # of one execution; a step begins and ends
+
+
+class LoggingJob:
+    """``consumer.execution.runner.Job``."""
+
+    def __init__(self, queue: CommandQueue, *_: object) -> None:
+        self._queue = queue
+        self._clock = SystemClock()
+
+    async def run(self, claim: Claim, _draining: asyncio.Event) -> None:
+        """Log every step again and again, then end."""
+        async with self._queue.fenced(claim.lease) as work:
+            work.execution.begin(self._clock.now())
+        for _ in range(TRANSACTIONS):
+            async with self._queue.fenced(claim.lease) as work:
+                for _ in range(PASSES):
+                    for step in Step:
+                        work.execution.start_step(step, self._clock.now())
+                        work.execution.complete_step(step, self._clock.now(), records=200, details={"products": 200})
+        async with self._queue.fenced(claim.lease) as work:
+            work.execution.finish(StatusExecucao.CONCLUIDO, self._clock.now(), resumo={})
+
+
+if __name__ == "__main__":
+    consumer.roles.SqlSalesReader = NoSales  # type: ignore[misc,assignment]
+    consumer.roles.ProcessCompute = NoCompute  # type: ignore[misc,assignment]
+    consumer.roles.ForecastJob = LoggingJob  # type: ignore[misc,assignment]
+    configure("json", "info")
+    sys.exit(asyncio.run(run_service(Settings())))
