@@ -7,16 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from consumer.clock import SystemClock
-from consumer.db.archive import SqlArchive
 from consumer.db.database import Database
 from consumer.exit_codes import ExitCode
 from consumer.health import ServiceHealth
 from consumer.http.admin import application, bind, serve
-from consumer.maintenance import Maintenance
 from consumer.outbound import Composer
-from consumer.roles import Parts, build_intake, build_relay, build_worker, open_database
+from consumer.roles import Parts, build_intake, build_maintenance, build_relay, build_worker, open_database
 from consumer.service import FORCE_SECONDS, Roles, Service, Timing
-from consumer.signals import stop_on_signals
+from consumer.signals import leave_tasks_behind, stop_on_signals
 from consumer.startup import check_broker, check_database
 from consumer.telemetry.logs import get_logger
 from consumer.telemetry.loop_lag import LoopLagMeter
@@ -51,6 +49,7 @@ async def run_service(settings: Settings) -> ExitCode:
             log.info("service_started", roles=list(settings.roles), instance=settings.instance)
             code = await service.run()
     log.info("service_stopped", exit_code=int(code))
+    await leave_tasks_behind(code)
     return code
 
 
@@ -70,9 +69,7 @@ async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
         roles.relay = await build_relay(parts, database, stack)
     if "worker" in settings.roles:
         roles.worker = await build_worker(parts, database, composer, roles, stack)
-        roles.maintenance = Maintenance(
-            SqlArchive(database), settings.keep_days, settings.maintenance_seconds, get_logger("maintenance")
-        )
+        roles.maintenance = build_maintenance(parts, database)
     if "intake" in settings.roles:
         await build_intake(parts, database, composer, roles, stack)
     lag = LoopLagMeter(clock, parts.metrics.loop_lag.observe, settings.loop_lag_warning_seconds, get_logger("loop"))

@@ -29,7 +29,10 @@ Failpoint = Literal[
     "in_rebalance",
     "in_drain",
 ]
+# On the way to a trained model: commands on few products, as a chaos run sends, never come there.
+TrainingFailpoint = Literal["after_checkpoint", "in_fit"]
 FAILPOINTS: Final[tuple[Failpoint, ...]] = get_args(Failpoint)
+_KNOWN: Final = (*FAILPOINTS, *get_args(TrainingFailpoint))
 
 VARIABLE: Final = "FORECAST_FAILPOINT"
 LOG_VARIABLE: Final = "FORECAST_FAILPOINT_LOG"
@@ -45,8 +48,8 @@ def armed(environment: Mapping[str, str]) -> tuple[str, int] | None:
     if not given:
         return None
     name, _, hits = given.partition(":")
-    if name not in FAILPOINTS:
-        raise ValueError(f"{VARIABLE} is {given!r}; it must be one of {', '.join(FAILPOINTS)}, with :hits or without")
+    if name not in _KNOWN:
+        raise ValueError(f"{VARIABLE} is {given!r}; it must be one of {', '.join(_KNOWN)}, with :hits or without")
     if hits and (not hits.isdecimal() or int(hits) == 0):
         raise ValueError(f"{VARIABLE} is {given!r}; the hits after the colon must be 1 or more")
     return name, int(hits or 1)
@@ -56,7 +59,7 @@ _ARMED: Final = armed(os.environ)
 _hits = count(1)
 
 
-def reach(name: Failpoint) -> None:
+def reach(name: Failpoint | TrainingFailpoint) -> None:
     """Die here if this failpoint is the armed one and it is its turn."""
     if _ARMED is None:
         return

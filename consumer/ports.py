@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import date
 
-    from consumer.forecasting.champion import TrainedModel
+    from consumer.forecasting.champion import Champion, TrainedModel
     from consumer.forecasting.types import (
         PlannedChunk,
         PlannedProduct,
@@ -120,8 +120,8 @@ class FencedWork(Protocol):
         """Mark a chunk as computed."""
         ...
 
-    async def summaries(self) -> list[dict[str, Any]]:
-        """The summaries of all chunks, in chunk order."""
+    async def summaries(self, step: Step | None = None) -> list[dict[str, Any]]:
+        """The summaries of all chunks, or of one step's, in chunk order."""
         ...
 
     async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
@@ -136,12 +136,12 @@ class FencedWork(Protocol):
         """Rows of ``forecast_resultado`` that this execution has."""
         ...
 
-    async def champion_error(self, tipo_modelo: str) -> float | None:
-        """WAPE in points of the present champion of a model type, None without one."""
+    async def champion(self, tipo_modelo: str) -> Champion | None:
+        """The present champion of a model type; nobody else changes it before this transaction ends."""
         ...
 
-    async def add_model(self, model: TrainedModel, *, champion: bool) -> int:
-        """Store a trained model; a new champion takes the place of the old one. Its version."""
+    async def add_model(self, model: TrainedModel, decision: Mapping[str, Any], *, champion: bool) -> int:
+        """Store a trained model with the decision on it; a new champion takes the place of the old one. Its version."""
         ...
 
 

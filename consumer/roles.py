@@ -8,10 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from consumer.artefacts.pruning import ArtefactArchive
+from consumer.artefacts.store import FileArtefacts
 from consumer.backpressure import Backpressure
 from consumer.db.archive import SqlArchive
 from consumer.db.database import Database
 from consumer.db.inbox import SqlInbox
+from consumer.db.model_files import SqlModelFiles
 from consumer.db.outbox import SqlOutbox
 from consumer.db.queue import SqlCommandQueue
 from consumer.db.sales import SqlSalesReader
@@ -24,6 +27,7 @@ from consumer.intake import Intake, IntakeReport
 from consumer.intake_loop import IntakeLoop
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
+from consumer.maintenance import Maintenance
 from consumer.outbox import Relay, RelayOptions
 from consumer.processes import ProcessCompute
 from consumer.telemetry.logs import get_logger
@@ -118,8 +122,12 @@ async def build_worker(
         parallel_chunks=settings.compute_processes,
         seed=settings.seed,
         champion_margin=settings.champion_margin,
+        automatic_choice=settings.automatic_choice,
+        global_products=settings.global_products,
+        fit_seconds=settings.fit_timeout_seconds,
     )
-    job = ForecastJob(queue, SqlSalesReader(database), compute, clock, job_options)
+    artefacts = FileArtefacts(settings.artefact_dir, clock)
+    job = ForecastJob(queue, SqlSalesReader(database), compute, artefacts, clock, job_options)
     retry = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.backoff_max_seconds)
     # Jitter only spreads retries in time; no number of a forecast depends on it.
     runner = Runner(queue, job, retry, clock, random.Random(), get_logger("execution"))  # noqa: S311
@@ -127,6 +135,16 @@ async def build_worker(
     worker = Worker(queue, runner, options, get_logger("worker"))
     metrics.executions_running.set_function(lambda: worker.running)
     return worker
+
+
+def build_maintenance(parts: Parts, database: Database) -> Maintenance:
+    """Pruning of old rows, and of files that no row refers to."""
+    settings = parts.settings
+    files = FileArtefacts(settings.artefact_dir, parts.clock)
+    archive = ArtefactArchive(
+        SqlArchive(database), files, SqlModelFiles(database), keep_versions=settings.keep_model_versions
+    )
+    return Maintenance(archive, settings.keep_days, settings.maintenance_seconds, get_logger("maintenance"))
 
 
 async def _warm_up(compute: ProcessCompute) -> None:

@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     backoff_max_seconds: PositiveFloat = Field(300.0, description="longest pause before another attempt")
     seed: int = Field(20_240_101, ge=0, le=2**31 - 1, description="of every random number in a forecast")
     champion_margin: float = Field(1.0, ge=0, description="points of WAPE by which a challenger must be better")
+    automatic_choice: bool = Field(default=True, description="a backtest may put another model before the table's")
+    global_products: PositiveInt = Field(20, description="products with sales below which no global model is trained")
+    fit_timeout_seconds: PositiveFloat = Field(
+        1800.0, description="the fit of a global model that takes longer is killed"
+    )
+    artefact_dir: Path = Field(Path("artefacts"), description="trained models and checkpoints; all workers share it")
+    keep_model_versions: PositiveInt = Field(5, description="of each type, besides the champion, whose files are kept")
 
     # --- relay
     relay_batch: PositiveInt = Field(1000, description="messages published at once")

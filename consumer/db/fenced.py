@@ -20,11 +20,12 @@ from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.db.repositories.records import NewModel, StepLogRow
 from consumer.db.told import last_words
 from consumer.errors import LeaseLostError
+from consumer.forecasting.champion import Champion
 from consumer.forecasting.planning import products_to_json
 from schemas.enums import StatusExecucao
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -156,13 +157,15 @@ class SqlFencedWork:
             .values(summary=summary)
         )
 
-    async def summaries(self) -> list[dict[str, Any]]:
+    async def summaries(self, step: Step | None = None) -> list[dict[str, Any]]:
         """In the order of the chunks, so that sums come out the same however they were computed."""
         statement = (
             select(chunk.c.summary)
             .where(chunk.c.execucao_id == self.execution.execucao_id, chunk.c.summary.is_not(None))
             .order_by(chunk.c.number)
         )
+        if step is not None:
+            statement = statement.where(chunk.c.step_order == int(step))
         return list(await self._session.scalars(statement))
 
     async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
@@ -181,20 +184,25 @@ class SqlFencedWork:
         """By the index on execucao_id."""
         return await self._forecasts.count_results(self.execution.execucao_id)
 
-    async def champion_error(self, tipo_modelo: str) -> float | None:
-        """From the champion's training metrics."""
-        champion = await self._forecasts.champion(tipo_modelo)
-        error = (champion.metricas_treino or {}).get("wape") if champion is not None else None
-        return None if error is None else float(error)
+    async def champion(self, tipo_modelo: str) -> Champion | None:
+        """Under the lock that gives out versions: two trains must not both replace the same champion."""
+        await self._forecasts.lock_type(tipo_modelo)
+        row = await self._forecasts.champion(tipo_modelo)
+        if row is None:
+            return None
+        error = (row.metricas_treino or {}).get("wape")
+        measured = float(error) if isinstance(error, int | float) else None
+        return Champion(row.id, row.versao, row.execucao_id, measured, row.arquivo_path, row.parametros or {})
 
-    async def add_model(self, model: TrainedModel, *, champion: bool) -> int:
+    async def add_model(self, model: TrainedModel, decision: Mapping[str, Any], *, champion: bool) -> int:
         """Insert with the next version; a promotion demotes the old champion in the same transaction."""
         record = await self._forecasts.add_model(
             NewModel(
                 execucao_id=self.execution.execucao_id,
                 tipo_modelo=model.tipo_modelo,
                 parametros=model.parametros,
-                metricas_treino=model.metricas_treino,
+                metricas_treino={**model.metricas_treino, "decision": decision},
+                arquivo_path=model.arquivo_path,
                 treinado_em=self._clock.now(),
             )
         )

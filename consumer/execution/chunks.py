@@ -6,88 +6,100 @@ chunks that were being computed, and a resumed execution computes nothing again 
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from consumer.execution.run import DrainingError
+from consumer.execution.lanes import side_by_side
+from consumer.execution.progress import PROGRESS_SECONDS
+from consumer.execution.tasks import ChunkWork, compute_with_models
 from consumer.failpoints import reach
 from consumer.forecasting.compute import compute_chunk
+from consumer.forecasting.summary import merge
 from consumer.forecasting.types import ChunkRequest, ChunkResult
 from consumer.steps import MODEL_STEPS, Step
+from schemas.enums import StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from consumer.execution.models import ModelsOfRun
     from consumer.execution.run import Plan, Run
+    from consumer.execution.tasks import Models
     from consumer.model import Execution
-    from consumer.ports import ChunkProgress
+    from consumer.ports import ChunkProgress, FencedWork
 
-PROGRESS_SECONDS: Final = 1.0  # progress inside a step is sent at most this often
+LAST_MODEL_STEP: Final = Step.EXECUTE_LGBM_ENSEMBLE
 
 
-async def compute_chunks(run: Run, plan: Plan) -> None:
+async def compute_chunks(run: Run, plan: Plan, models: ModelsOfRun) -> None:
     """Compute what is not committed yet, step by step, as many chunks at once as there are model processes.
 
     Raises:
         DrainingError: The process shuts down; the chunks in flight were committed first.
     """
     chunks = await run.queue.chunks(run.claim.lease.execucao_id)
-    stage = ModelStage(run, plan, chunks)
+    stage = ModelStage(run, plan, models, chunks)
     for step in MODEL_STEPS:
-        await stage.run_step([chunk for chunk in chunks if chunk.step is step and not chunk.done])
+        await stage.run_step(step, [chunk for chunk in chunks if chunk.step is step and not chunk.done])
 
 
-def open_next_step(execution: Execution, sizes: Mapping[Step, int], notes: Mapping[Step, str], now: datetime) -> None:
-    """Start the first model step that has products and was not touched yet, skipping those that have none."""
+def open_next_step(run: Run, plan: Plan, execution: Execution, sizes: Mapping[Step, int], now: datetime) -> None:
+    """Start the first model step that has work and was not touched yet, skipping those that have none."""
     for step in MODEL_STEPS:
         if step in execution.steps:
             continue
-        if sizes.get(step, 0):
-            execution.start_step(step, now, products_total=sizes[step])
+        if sizes.get(step, 0) or _fits_only(run, plan, step):
+            execution.start_step(step, now, products_total=sizes.get(step, 0))
             return
-        execution.skip_step(step, now, notes.get(step, "no product of this execution uses these models"))
+        execution.skip_step(step, now, plan.notes.get(step, "no product of this execution uses these models"))
+
+
+def _fits_only(run: Run, plan: Plan, step: Step) -> bool:
+    """A train fits its last models in the step of these models, also if no product of its own will use them."""
+    return step is LAST_MODEL_STEP and run.task == "train" and plan.models is not None
 
 
 class ModelStage:
     """The model steps of one attempt: chunks through the processes, and when a step begins and ends."""
 
-    def __init__(self, run: Run, plan: Plan, chunks: Sequence[ChunkProgress]) -> None:
+    def __init__(self, run: Run, plan: Plan, models: ModelsOfRun, chunks: Sequence[ChunkProgress]) -> None:
         self._run = run
         self._plan = plan
+        self._models = models
+        self._files: Models | None = None
         self._sizes: Counter[Step] = Counter()
         for chunk in chunks:
             self._sizes[chunk.step] += chunk.size
         self._started = self._reported = run.clock.monotonic()
         self._computed = 0
 
-    async def run_step(self, chunks: Sequence[ChunkProgress]) -> None:
+    async def run_step(self, step: Step, chunks: Sequence[ChunkProgress]) -> None:
         """Compute chunks of one step side by side; steps follow each other, so that their log reads in order."""
-        todo = iter(chunks)
-        try:
-            async with asyncio.TaskGroup() as lanes:
-                for _ in range(min(self._run.options.parallel_chunks, len(chunks))):
-                    lanes.create_task(self._work_through(todo))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group  # the first failure ended the others; it decides what follows
-        if next(todo, None) is not None:
-            raise DrainingError
+        await self._have_models(step, chunks)
+        await side_by_side(self._run, chunks, self._work_on)
+        if not self._sizes[step] and _fits_only(self._run, self._plan, step):
+            await self._close_fitting(step)
 
-    async def _work_through(self, todo: Iterator[ChunkProgress]) -> None:
-        """Take chunks until there are none left or the process shuts down."""
-        while not self._run.draining.is_set():
-            chunk = next(todo, None)
-            if chunk is None:
-                return
-            await self._commit(chunk, await self._compute(chunk))
+    async def _have_models(self, step: Step, chunks: Sequence[ChunkProgress]) -> None:
+        """Open the trained models with the first chunk, fit the last ones where the first product may need them."""
+        if chunks and self._files is None:
+            self._files = await self._models.opening()
+        planned = self._plan.models
+        needed = chunks and planned is not None and planned.first_step is not None and step >= planned.first_step
+        if needed or _fits_only(self._run, self._plan, step):
+            self._files = await self._models.closing()
+
+    async def _work_on(self, chunk: ChunkProgress) -> None:
+        await self._commit(chunk, await self._compute(chunk))
 
     async def _compute(self, chunk: ChunkProgress) -> ChunkResult:
         run, plan = self._run, self._plan
         products = await run.queue.chunk_products(run.claim.lease.execucao_id, chunk.number)
         sales = await run.sales.weekly_sales([product.product_id for product in products], end=plan.as_of)
         request = ChunkRequest(
-            task=run.task,
+            # A train has measured every candidate already: like a backtest it measures what was chosen.
+            task="predict" if run.task == "predict" else "backtest",
             products=products,
             sales=sales,
             as_of=plan.as_of,
@@ -95,30 +107,54 @@ class ModelStage:
             seed=plan.seed,
         )
         reach("in_chunk")
-        return await run.compute.run(compute_chunk, request)
+        if not self._files:
+            return await run.compute.run(compute_chunk, request)
+        return await run.compute.run(compute_with_models, ChunkWork(request, self._files))
 
     async def _commit(self, chunk: ChunkProgress, result: ChunkResult) -> None:
         async with self._run.queue.fenced(self._run.claim.lease) as work:
             rows = await work.replace_results(self._plan.horizon, result.forecasts)
             unstorable = await work.replace_metrics(result.metrics)
             await work.save_chunk(chunk.number, {**result.summary, "rows": rows, "unstorable_metrics": unstorable})
-            self._advance(work.execution, chunk)
+            await self._advance(work, chunk)
             reach("before_chunk_commit")
         reach("after_chunk_commit")
         self._computed += chunk.size
 
-    def _advance(self, execution: Execution, chunk: ChunkProgress) -> None:
+    async def _advance(self, work: FencedWork, chunk: ChunkProgress) -> None:
         """Count the chunk; end its step with the last one and open the next, else tell subscribers now and then."""
-        now = self._run.clock.now()
+        execution, now = work.execution, self._run.clock.now()
         execution.start_step(chunk.step, now, products_total=self._sizes[chunk.step])
         execution.count_products(chunk.step, chunk.size)
         # Decided by the counter under the row's lock, not by ours: the lanes' commits interleave.
         if execution.steps[chunk.step].records == self._sizes[chunk.step]:
-            execution.complete_step(chunk.step, now, details={"products": self._sizes[chunk.step]})
-            open_next_step(execution, self._sizes, self._plan.notes, now)
+            details = {"products": self._sizes[chunk.step], **await self._details(work, chunk.step)}
+            execution.complete_step(chunk.step, now, details=details)
+            open_next_step(self._run, self._plan, execution, self._sizes, now)
         elif self._run.clock.monotonic() - self._reported >= PROGRESS_SECONDS:
             self._reported = self._run.clock.monotonic()
             execution.report(chunk.step, now, self._eta_seconds(execution, chunk.size))
+
+    async def _details(self, work: FencedWork, step: Step) -> dict[str, Any]:
+        """Products per model and per reason of a fallback."""
+        resumo = merge(await work.summaries(step))
+        details = {name: resumo[name] for name in ("models", "fallbacks") if resumo[name]}
+        if step is LAST_MODEL_STEP:
+            details |= self._about_models()
+        return details
+
+    def _about_models(self) -> dict[str, Any]:
+        about = {} if self._plan.models is None else {"trained_models": self._plan.models.about}
+        return about if self._models.lost is None else {**about, "lost": self._models.lost}
+
+    async def _close_fitting(self, step: Step) -> None:
+        """End a step in which the last models were fitted and no product was computed."""
+        async with self._run.queue.fenced(self._run.claim.lease) as work:
+            state = work.execution.steps.get(step)
+            if state is None or state.status is StepStatus.RUNNING:
+                work.execution.complete_step(
+                    step, self._run.clock.now(), details={"products": 0, **self._about_models()}
+                )
 
     def _eta_seconds(self, execution: Execution, just_done: int) -> float:
         """Seconds left at the rate of this attempt."""

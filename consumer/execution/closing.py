@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from consumer.errors import PermanentError
+from consumer.execution.storing import store_bundle, store_models
 from consumer.failpoints import reach
-from consumer.forecasting.champion import beats, trained_models
 from consumer.forecasting.summary import merge
 from consumer.steps import Step
 from schemas.enums import ErrorCode, StatusExecucao
@@ -14,7 +14,9 @@ from schemas.enums import ErrorCode, StatusExecucao
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from consumer.execution.models import ModelsOfRun
     from consumer.execution.run import Plan, Run
+    from consumer.forecasting.champion import Bundle
     from consumer.model import Execution
     from consumer.ports import FencedWork
 
@@ -23,17 +25,19 @@ NO_REVENUE = "only a predict writes revenue; this command measures volume"
 NO_RESULTS = "only a predict writes forecast_resultado"
 
 
-async def close(run: Run, plan: Plan) -> None:
+async def close(run: Run, plan: Plan, models: ModelsOfRun) -> None:
     """End the execution with its summary.
 
     Raises:
         PermanentError: No product could be forecast, or the table does not hold what the chunks wrote.
     """
+    bundle = await store_bundle(run, plan, models)
     async with run.queue.fenced(run.claim.lease) as work:
         now = run.clock.now()
         summaries = await work.summaries()
         resumo = merge(summaries, plan.missing)
         resumo |= {"as_of": plan.as_of.isoformat(), "horizon_weeks": plan.horizon, "seed": plan.seed}
+        resumo["trained_models"] = _trained_models(plan, models)
         _refuse_empty(resumo)
         rows = sum(summary["rows"] for summary in summaries)
         if run.task == "predict":
@@ -43,9 +47,18 @@ async def close(run: Run, plan: Plan) -> None:
             unstorable = sum(summary["unstorable_metrics"] for summary in summaries)
             _log_measured(work.execution, resumo, unstorable, now)
         resumo["rows"] = rows
-        await _finalize(run, plan, work, resumo, now)
+        await _finalize(run, plan, work, resumo, bundle, now)
         reach("before_terminal_commit")
     reach("after_terminal_commit")
+
+
+def _trained_models(plan: Plan, models: ModelsOfRun) -> dict[str, Any]:
+    """What of trained models was used, or why none."""
+    if plan.models is None:
+        return {"used": False, "reason": plan.untrained}
+    if models.lost is not None:
+        return {"used": False, "reason": f"lost while the execution ran: {models.lost}", **plan.models.about}
+    return {"used": True, **plan.models.about}
 
 
 def _refuse_empty(resumo: dict[str, Any]) -> None:
@@ -82,30 +95,13 @@ def _log_measured(execution: Execution, resumo: dict[str, Any], unstorable: int,
     execution.skip_step(Step.SAVE_RESULTS, now, NO_RESULTS)
 
 
-async def _finalize(run: Run, plan: Plan, work: FencedWork, resumo: dict[str, Any], now: datetime) -> None:
+async def _finalize(
+    run: Run, plan: Plan, work: FencedWork, resumo: dict[str, Any], bundle: Bundle | None, now: datetime
+) -> None:
     work.execution.start_step(Step.FINALIZE, now)
     if run.task == "train":
-        resumo["models_trained"] = await _store_models(run, plan, work, resumo)
+        resumo["models_trained"] = await store_models(run, plan, work, resumo, bundle)
     work.execution.complete_step(Step.FINALIZE, run.clock.now(), records=resumo["products"])
     failed = resumo["failed"]["count"]
     status = StatusExecucao.PARCIAL if failed else StatusExecucao.CONCLUIDO
     work.execution.finish(status, run.clock.now(), resumo=resumo)
-
-
-async def _store_models(run: Run, plan: Plan, work: FencedWork, resumo: dict[str, Any]) -> list[dict[str, Any]]:
-    """A version of each family that was trained; the better of challenger and champion is used from now on."""
-    stored: list[dict[str, Any]] = []
-    for model in trained_models(resumo, seed=plan.seed, holdout_weeks=plan.horizon):
-        before = await work.champion_error(model.tipo_modelo)
-        promoted = beats(model.error, before, run.options.champion_margin)
-        version = await work.add_model(model, champion=promoted)
-        stored.append(
-            {
-                "tipo_modelo": model.tipo_modelo,
-                "versao": version,
-                "wape": model.error,
-                "champion_wape_before": before,
-                "promoted": promoted,
-            }
-        )
-    return stored

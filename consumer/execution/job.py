@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from consumer.execution.chunks import compute_chunks
 from consumer.execution.closing import close
+from consumer.execution.models import open_models
 from consumer.execution.prepare import prepare
 from consumer.execution.run import JobOptions, Plan, Run
 from consumer.steps import Step
@@ -14,18 +15,25 @@ if TYPE_CHECKING:
     import asyncio
 
     from consumer.clock import Clock
-    from consumer.ports import Claim, CommandQueue, Compute, SalesReader
+    from consumer.ports import ArtefactStore, Claim, CommandQueue, Compute, SalesReader
 
 
 class ForecastJob:
     """Prepare (steps 1-2), compute chunk by chunk (3-6), close (7-10); resumes where an earlier attempt ended."""
 
     def __init__(
-        self, queue: CommandQueue, sales: SalesReader, compute: Compute, clock: Clock, options: JobOptions
+        self,
+        queue: CommandQueue,
+        sales: SalesReader,
+        compute: Compute,
+        artefacts: ArtefactStore,
+        clock: Clock,
+        options: JobOptions,
     ) -> None:
         self._queue = queue
         self._sales = sales
         self._compute = compute
+        self._artefacts = artefacts
         self._clock = clock
         self._options = options
 
@@ -38,11 +46,17 @@ class ForecastJob:
             LeaseLostError: Another process has the execution.
             DrainingError: The process shuts down; the checkpoint is good.
         """
-        run = Run(claim, self._queue, self._sales, self._compute, self._clock, self._options, draining)
+        run = Run(claim, self._queue, self._sales, self._compute, self._artefacts, self._clock, self._options, draining)
         async with run.queue.fenced(claim.lease) as work:
             work.execution.begin(run.clock.now())
             if claim.plan is None:
                 work.execution.start_step(Step.LOAD_DATA, run.clock.now())
-        plan = Plan.from_json(claim.plan) if claim.plan is not None else await prepare(run)
-        await compute_chunks(run, plan)
-        await close(run, plan)
+        learning = None
+        if claim.plan is not None:
+            plan = Plan.from_json(claim.plan)
+        else:
+            plan, learning = await prepare(run)
+        models = open_models(run, plan, learning)
+        await compute_chunks(run, plan, models)
+        await close(run, plan, models)
+        await run.artefacts.clear(claim.lease.execucao_id)

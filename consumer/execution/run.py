@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from consumer.forecasting.types import ProductFailure
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from consumer.clock import Clock
-    from consumer.ports import Claim, CommandQueue, Compute, SalesReader
+    from consumer.ports import ArtefactStore, Claim, CommandQueue, Compute, SalesReader
 
 # What a train holds out to measure its models: the default horizon of a forecast.
 TRAIN_HOLDOUT_WEEKS: Final = 13
@@ -22,12 +22,23 @@ TRAIN_HOLDOUT_WEEKS: Final = 13
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """How executions are cut and computed; ``parallel_chunks`` is the number of model processes."""
+    """How executions are cut and computed.
+
+    Attributes:
+        parallel_chunks: The number of model processes.
+        champion_margin: Points of WAPE by which a challenger must be better.
+        automatic_choice: Whether evidence may put another model before the table's.
+        global_products: Products with sales below which no global model is trained.
+        fit_seconds: What fitting a global model may take.
+    """
 
     chunk_products: int = 200
     parallel_chunks: int = 2
     seed: int = 0
     champion_margin: float = 1.0
+    automatic_choice: bool = True
+    global_products: int = 20
+    fit_seconds: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,7 @@ class Run:
     queue: CommandQueue
     sales: SalesReader
     compute: Compute
+    artefacts: ArtefactStore
     clock: Clock
     options: JobOptions
     draining: asyncio.Event
@@ -58,9 +70,36 @@ class Run:
             return command.horizonte_semanas
         return command.holdout_weeks if isinstance(command, RunBacktest) else TRAIN_HOLDOUT_WEEKS
 
+    def classified_until(self, as_of: date) -> date:
+        """The newest week that classes may know: none of those that something is measured on."""
+        return as_of if self.task == "predict" else as_of - timedelta(weeks=self.weeks)
+
+    def learned_until(self, as_of: date) -> date:
+        """The newest week that models which are kept, or measured on a holdout, may know."""
+        return as_of - timedelta(weeks=self.weeks) if self.task == "backtest" else as_of
+
 
 class DrainingError(Exception):
     """The process is shutting down: hand the execution back, its checkpoint is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedModels:
+    """Where the trained models of an execution are; exactly one of ``workspace`` and ``reference`` is given.
+
+    Attributes:
+        workspace: Key of the execution's own checkpoints.
+        reference: ``arquivo_path`` of the champion that a predict uses.
+        hashes: The SHA-256 of the champion's files, by name.
+        about: What the step log and the summary say of them.
+        first_step: The first model step in which a product may need a global model, None if none does.
+    """
+
+    workspace: str | None
+    reference: str | None
+    hashes: dict[str, str]
+    about: dict[str, Any]
+    first_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +111,7 @@ class Plan:
         horizon: Weeks ahead (predict) or held out (train, backtest).
         missing: Products that were asked for and cannot be forecast, with the reason.
         notes: For a model step without products, why.
+        models: Trained models; None without any, then ``untrained`` says why.
     """
 
     as_of: date
@@ -80,6 +120,8 @@ class Plan:
     products_total: int
     missing: tuple[ProductFailure, ...]
     notes: dict[Step, str]
+    models: PlannedModels | None = None
+    untrained: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The form in the command table."""
@@ -90,11 +132,14 @@ class Plan:
             "products_total": self.products_total,
             "missing": [[failure.product_id, failure.code, failure.message] for failure in self.missing],
             "notes": {str(int(step)): note for step, note in self.notes.items()},
+            "models": None if self.models is None else asdict(self.models),
+            "untrained": self.untrained,
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Plan:
-        """The plan of a resumed execution."""
+        """The plan of a resumed execution; one that an older version stored has no models."""
+        models = value.get("models")
         return cls(
             as_of=date.fromisoformat(value["as_of"]),
             horizon=value["horizon"],
@@ -102,4 +147,6 @@ class Plan:
             products_total=value["products_total"],
             missing=tuple(ProductFailure(*entry) for entry in value["missing"]),
             notes={Step(int(step)): note for step, note in value["notes"].items()},
+            models=None if models is None else PlannedModels(**models),
+            untrained=value.get("untrained"),
         )

@@ -2,16 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.types import Variant
 from consumer.forecasting.versions import library_versions
+from schemas.enums import ModeloForecast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# A model of a part of the catalogue is not compared with one of much more of it.
+COMPARABLE_SHARE: Final = 0.5
+_GLOBAL: Final = (ModeloForecast.LGBM, ModeloForecast.ENSEMBLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The row of ``forecast_modelo`` that is used now.
+
+    Attributes:
+        error: WAPE in percent, None if it was never measured.
+        parametros: JSON, as ``TrainedModel`` had it.
+    """
+
+    id: str
+    versao: int
+    execucao_id: str
+    error: float | None = None
+    arquivo_path: str | None = None
+    parametros: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of its files by name; whatever else stands in the database is left out."""
+        files = self.parametros.get("files")
+        return {str(key): str(value) for key, value in files.items()} if isinstance(files, dict) else {}
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of all that it was learned from."""
+        found = self.parametros.get("fingerprint")
+        return found if isinstance(found, str) else None
+
+    @property
+    def products(self) -> int:
+        """How many products it was measured on; 0 if that was not recorded."""
+        found = self.parametros.get("products")
+        return found if isinstance(found, int) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The stored files of a global model, and what is known of it.
+
+    Attributes:
+        about: JSON that belongs into ``parametros``: fingerprint, parameters of LightGBM, whether it was fitted anew.
+        measured: By candidate, its measures over all products on which every candidate was tried.
+        unusable: Why the present champion cannot be used, None if it can or there is none.
+    """
+
+    reference: str
+    hashes: Mapping[str, str]
+    about: Mapping[str, Any]
+    measured: Mapping[str, Mapping[str, Any]]
+    unusable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +77,25 @@ class TrainedModel:
 
     Attributes:
         tipo_modelo: The family.
-        parametros: JSON: parameters of each variant, seed, data hash, library versions.
+        parametros: JSON: parameters of each variant, seed, data hash, library versions; of a global model its files.
         metricas_treino: JSON: measures of the holdout, see ``backtesting.measures``.
-        error: WAPE in percent, what ``beats`` compares; None if nothing was sold in the holdout.
+        error: WAPE in percent, what ``judge`` compares; None if nothing was sold in the holdout.
+        arquivo_path: Where its files are.
     """
 
     tipo_modelo: str
     parametros: dict[str, Any]
     metricas_treino: dict[str, Any]
     error: float | None
+    arquivo_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a challenger is promoted, and why."""
+
+    promoted: bool
+    reason: str
 
 
 def beats(challenger_error: float | None, champion_error: float | None, margin_points: float = 1.0) -> bool:
@@ -46,33 +113,94 @@ def beats(challenger_error: float | None, champion_error: float | None, margin_p
     return challenger_error < champion_error and champion_error - challenger_error >= margin_points
 
 
-def trained_models(resumo: Mapping[str, Any], *, seed: int, holdout_weeks: int) -> tuple[TrainedModel, ...]:
+def judge(
+    challenger: TrainedModel, champion: Champion | None, margin_points: float, unusable: str | None = None
+) -> Verdict:
+    """Decide between a challenger and the champion.
+
+    Args:
+        unusable: Why the champion's files cannot be used; then any challenger that was measured is better.
+    """
+    error, before = challenger.error, None if champion is None else champion.error
+    promoted = beats(error, before, margin_points)
+    if error is None or not isfinite(error):
+        return Verdict(promoted=False, reason="nothing was sold in the holdout, so it was not measured")
+    if champion is None:
+        return Verdict(promoted, "the first of its type that was measured")
+    if unusable is not None:
+        return Verdict(promoted=True, reason=f"the champion cannot be used: {unusable}")
+    products = int(challenger.parametros.get("products", 0))
+    if products < COMPARABLE_SHARE * champion.products:
+        return Verdict(promoted=False, reason=f"of {products} products, the champion of {champion.products}")
+    if before is None or not isfinite(before):
+        return Verdict(promoted, "the champion was never measured")
+    gain = round(before - error, 4)
+    return Verdict(promoted, f"WAPE {error:g} against {before:g}: {gain:g} points better, {margin_points:g} are needed")
+
+
+def trained_models(
+    resumo: Mapping[str, Any], *, seed: int, holdout_weeks: int, bundle: Bundle | None = None
+) -> tuple[TrainedModel, ...]:
     """Give the trained families of an execution, by name.
+
+    Where a global model was trained, every candidate was tried on every product, and a family is measured by its best
+    variant over them all; else by the products for which it was chosen, which differ from train to train.
 
     Args:
         resumo: What ``summary.merge`` gave for a train.
         seed: Of the execution.
         holdout_weeks: What was held out.
+        bundle: The global model, if one was trained; LGBM and ENSEMBLE use the same files.
     """
+    chosen: Mapping[str, Any] = resumo.get("metrics_by_family", {})
+    variants: Mapping[str, Any] = resumo.get("metrics_by_model", {}) if bundle is None else bundle.measured
+    families = sorted({_family(name) for name in variants})
     common = {"seed": seed, "data_hash": resumo["data_hash"], "libraries": library_versions()}
     return tuple(
-        TrainedModel(
+        _trained(
             family,
-            {"variants": _parameters(family, resumo["metrics_by_model"]), **common},
-            {
-                "holdout_weeks": holdout_weeks,
-                **metrics,
-                "by_variant": _variants(family, resumo["metrics_by_model"]),
-            },
-            metrics["wape"],
+            {name: value for name, value in variants.items() if _family(name) == family},
+            chosen.get(family),
+            {"holdout_weeks": holdout_weeks, **common},
+            bundle,
         )
-        for family, metrics in resumo.get("metrics_by_family", {}).items()
+        for family in families
     )
 
 
-def _variants(family: str, by_model: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in by_model.items() if Variant(name).modelo == family}
+def _trained(
+    family: str,
+    variants: Mapping[str, Any],
+    chosen: Mapping[str, Any] | None,
+    common: Mapping[str, Any],
+    bundle: Bundle | None,
+) -> TrainedModel:
+    measured = chosen
+    if bundle is not None or measured is None:
+        measured = min(variants.values(), key=lambda value: (value["wape"] is None, value["wape"]))
+    stored = bundle if family in _GLOBAL else None
+    parameters: dict[str, Any] = {
+        **({} if stored is None else {**stored.about, "files": dict(stored.hashes)}),
+        "variants": {name: _parameters(name) for name in variants},
+        "products": measured["products"],
+        **{name: value for name, value in common.items() if name != "holdout_weeks"},
+    }
+    metrics = {
+        "holdout_weeks": common["holdout_weeks"],
+        **measured,
+        "by_variant": dict(variants),
+        "where_chosen": chosen,
+    }
+    return TrainedModel(family, parameters, metrics, measured["wape"], None if stored is None else stored.reference)
 
 
-def _parameters(family: str, by_model: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: dict(LOCAL_MODELS[Variant(name)].parameters) for name in _variants(family, by_model)}
+def _family(name: str) -> str:
+    """The family of a variant, or of a candidate, which may have a weight behind its name."""
+    return Variant(name.split(maxsplit=1)[0]).modelo.value
+
+
+def _parameters(name: str) -> dict[str, Any]:
+    """What a variant was run with; those of the global model stand beside it."""
+    variant, _, weight = name.partition(" ")
+    own = LOCAL_MODELS.get(Variant(variant))
+    return dict(own.parameters) if own is not None else {"weight_of_lgbm": float(weight)} if weight else {}

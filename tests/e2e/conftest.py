@@ -50,6 +50,7 @@ async def make_service(topics: Topics, tmp_path: Path, request: pytest.FixtureRe
             "log_format": "json",
             "database_url": database_url,
             "startup_wait_seconds": 0,
+            "global_products": PRODUCTS + 1,  # only tests about trained models wait for a fit
         }
         named = {f"FORECAST_{name.upper()}": str(value) for name, value in {**defaults, **settings}.items()}
         process = ServiceProcess({**topics.environment, **named}, tmp_path)

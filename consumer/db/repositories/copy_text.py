@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RESULT_COLUMNS: Final = (
     *("id", "execucao_id", "produto_id", "periodo", "horizonte_semanas", "modelo_usado", "target_type"),
     *("p10", "p25", "p50", "p75", "p90"),
+    *("faturamento_p10", "faturamento_p50", "faturamento_p90"),
 )
 METRIC_COLUMNS: Final = (
     *("id", "execucao_id", "produto_id", "modelo"),
@@ -34,12 +35,18 @@ _METRIC_LIMITS: Final = {
     "bias": 1e4 - 0.5e-4,
 }
 _FIVE_CELLS: Final = "\t".join(["{:.4f}"] * 5).format
+_THREE_CELLS: Final = "\t".join(["{:.4f}"] * 3).format
+_DIRECT: Final = [0, 2, 4]  # p10, p50 and p90 of the five
 _NULL: Final = r"\N"
+_THREE_NULLS: Final = "\t".join([_NULL] * 3)
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def result_rows(execucao_id: str, horizon: int, forecasts: Iterable[ProductForecast]) -> BytesIO:
     """Rows of ``forecast_resultado`` for ``RESULT_COLUMNS``: VOLUME and, where there is a price, FATURAMENTO.
+
+    What a model of revenue says stands beside the volume of the same week, in the VOLUME row: that is the row which
+    planning reads, and a sum over rows of either target counts it once.
 
     Raises:
         ValueError: A forecast has not ``horizon`` weeks of five quantiles, does not begin on a Monday, or
@@ -86,8 +93,17 @@ def _target_rows(
     stem = row_id_stem(execucao_id, "result", forecast.product_id, target)
     owner = f"\t{_escaped(execucao_id)}\t{_escaped(forecast.product_id)}\t"
     kind = f"\t{horizon}\t{forecast.variant.modelo}\t{target}\t"
-    for (ordinal, day), row in zip(_weeks(forecast.first_week, horizon), quantiles.tolist(), strict=True):
-        yield f"{stem}{ordinal:06x}{owner}{day}{kind}{_FIVE_CELLS(*row)}\n"
+    direct = _direct_cells(forecast, horizon) if target is TargetType.VOLUME else [_THREE_NULLS] * horizon
+    weeks = zip(_weeks(forecast.first_week, horizon), quantiles.tolist(), direct, strict=True)
+    for (ordinal, day), row, revenue in weeks:
+        yield f"{stem}{ordinal:06x}{owner}{day}{kind}{_FIVE_CELLS(*row)}\t{revenue}\n"
+
+
+def _direct_cells(forecast: ProductForecast, horizon: int) -> list[str]:
+    if forecast.direct_revenue is None:
+        return [_THREE_NULLS] * horizon
+    _check_quantiles(forecast.product_id, "direct revenue", forecast.direct_revenue, (horizon, 5))
+    return [_THREE_CELLS(*row) for row in forecast.direct_revenue[:, _DIRECT].tolist()]
 
 
 @lru_cache(maxsize=8)
@@ -105,7 +121,7 @@ def _check_first_week(forecast: ProductForecast) -> None:
         )
 
 
-def _check_quantiles(product_id: str, target: TargetType, quantiles: FloatArray, shape: tuple[int, int]) -> None:
+def _check_quantiles(product_id: str, target: str, quantiles: FloatArray, shape: tuple[int, int]) -> None:
     if quantiles.shape != shape:
         raise ValueError(f"product {product_id}: {target} has the shape {quantiles.shape}, expected {shape}")
     # Written so that NaN, which compares false with everything, is refused as well.

@@ -109,13 +109,17 @@ class ForecastRepository:
         """Rows of ``forecast_resultado`` that an execution has."""
         return int(await self._session.scalar(_COUNT_RESULTS, {"execucao_id": execucao_id}) or 0)
 
+    async def lock_type(self, tipo_modelo: str) -> None:
+        """Wait until no other transaction gives out versions or champions of this type; held to the end of ours."""
+        await self._session.execute(_LOCK_TYPE, {"tipo_modelo": tipo_modelo})
+
     async def add_model(self, model: NewModel) -> ModelRecord:
         """Store a trained model with the next version of its type; it is no champion yet.
 
         Of transactions that add models of one type at the same time, the later ones wait for the first to
         end.
         """
-        await self._session.execute(_LOCK_TYPE, {"tipo_modelo": model.tipo_modelo})
+        await self.lock_type(model.tipo_modelo)
         version = int(await self._session.scalar(_NEXT_VERSION, {"tipo_modelo": model.tipo_modelo}) or 1)
         row = ForecastModelo(
             id=row_id(model.execucao_id, "model", model.tipo_modelo, str(version)),
@@ -144,7 +148,7 @@ class ForecastRepository:
         model = await self._session.get(ForecastModelo, model_id)
         if model is None:
             raise LookupError(f"model {model_id} does not exist; `models list` shows those that do")
-        await self._session.execute(_LOCK_TYPE, {"tipo_modelo": model.tipo_modelo})
+        await self.lock_type(model.tipo_modelo)
         former = await self.champion(model.tipo_modelo)
         of_type = ForecastModelo.tipo_modelo == model.tipo_modelo
         champions = update(ForecastModelo).where(of_type, ForecastModelo.is_champion | (ForecastModelo.id == model_id))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from schemas.enums import ErrorCode, StatusExecucao
 from tests.builders import at, forecasts, metric, planned_chunk, uuid
 
 if TYPE_CHECKING:
+    from consumer.ports import Claim
     from tests.integration.core.store import Store
 
 
@@ -168,12 +170,19 @@ async def test_champion_is_replaced_in_the_same_transaction(store: Store) -> Non
     """A promoted model gets the next version and takes the old champion's place, whose error was readable."""
     claim = await store.begun()
     async with store.queue().fenced(claim.lease) as work:
-        assert await work.champion_error("ETS") is None
-        first = await work.add_model(_model(0.3), champion=True)
-        second = await work.add_model(_model(0.2), champion=True)
-        third = await work.add_model(_model(0.9), champion=False)
-        assert await work.champion_error("ETS") == pytest.approx(0.2)
+        assert await work.champion("ETS") is None
+        first = await work.add_model(_model(0.3), {"promoted": True}, champion=True)
+        second = await work.add_model(_model(0.2), {"promoted": True}, champion=True)
+        third = await work.add_model(_model(0.9), {"promoted": False}, champion=False)
+        best = await work.champion("ETS")
     assert (first, second, third) == (1, 2, 3)
+    assert best is not None
+    assert (best.versao, best.execucao_id, best.arquivo_path) == (2, claim.lease.execucao_id, "models/x/ETS")
+    assert (best.error, best.hashes, best.products) == (0.2, {"volume.json": "ab"}, 7)
+    assert [row[0] for row in await store.rows("SELECT metricas_treino FROM forecast_modelo ORDER BY versao")] == [
+        {"wape": wape, "decision": {"promoted": promoted}}
+        for wape, promoted in ((0.3, True), (0.2, True), (0.9, False))
+    ]
     assert await store.rows("SELECT versao, is_champion FROM forecast_modelo ORDER BY 1") == [
         (1, False),
         (2, True),
@@ -182,7 +191,24 @@ async def test_champion_is_replaced_in_the_same_transaction(store: Store) -> Non
 
 
 def _model(wape: float) -> TrainedModel:
-    return TrainedModel("ETS", {"seed": 1}, {"wape": wape}, wape)
+    parameters = {"files": {"volume.json": "ab"}, "products": 7}
+    return TrainedModel("ETS", parameters, {"wape": wape}, wape, "models/x/ETS")
+
+
+async def test_champions_of_one_type_are_decided_one_after_the_other(store: Store) -> None:
+    """Two trains that end at the same time do not both replace the same champion: the second sees the first's."""
+    claims = [await store.begun(number) for number in (1, 2)]
+    seen: list[int | None] = []
+
+    async def end(claim: Claim) -> None:
+        async with store.queue().fenced(claim.lease) as work:
+            before = await work.champion("ETS")
+            seen.append(None if before is None else before.versao)
+            await asyncio.sleep(0.05)
+            await work.add_model(_model(0.3), {}, champion=True)
+
+    await asyncio.gather(*(end(claim) for claim in claims))
+    assert seen == [None, 1]
 
 
 async def test_summaries_come_in_the_order_of_the_chunks(store: Store) -> None:
@@ -193,3 +219,5 @@ async def test_summaries_come_in_the_order_of_the_chunks(store: Store) -> None:
         for number in (2, 0, 1):
             await work.save_chunk(number, {"number": number})
         assert [one["number"] for one in await work.summaries()] == [0, 1, 2]
+        assert [one["number"] for one in await work.summaries(Step.EXECUTE_ETS)] == [0, 1, 2]
+        assert await work.summaries(Step.EXECUTE_TFT) == []

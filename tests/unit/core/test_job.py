@@ -1,75 +1,22 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 from consumer.errors import LeaseLostError, PermanentError, TransientError
-from consumer.execution.job import ForecastJob
-from consumer.execution.run import DrainingError, JobOptions
+from consumer.execution.run import DrainingError
+from consumer.forecasting.champion import Champion
 from consumer.forecasting.types import ChunkRequest
 from schemas.enums import CommandKind, ErrorCode, StatusExecucao, StepStatus
-from schemas.events import ExecutionStatusChanged, StepLogged
 from tests.builders import claim, uuid
-from tests.fakes import FakeQueue, FakeSales, InlineCompute, ManualClock
+from tests.fakes import FakeSales, ManualClock
+from tests.unit.core.job_bench import STEADY, Bench
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from consumer.ports import Claim
-
-WEEKS = 30  # below the minimum of long histories: cheap models
-STEADY = {f"p{number}": [10.0 + number + week % 4 for week in range(WEEKS)] for number in range(6)}
 SPARSE = {f"s{number}": [0.0] * 5 + [3.0, 0.0, 0.0, 4.0, 0.0] * 11 for number in range(3)}
 TRAIN, PREDICT, BACKTEST = CommandKind.TRAIN, CommandKind.PREDICT, CommandKind.BACKTEST
-
-
-class Bench:
-    """One job with everything around it."""
-
-    def __init__(
-        self,
-        sales: FakeSales | None = None,
-        *,
-        before: Callable[[Any], None] | None = None,
-        clock: ManualClock | None = None,
-        parallel: int = 1,
-    ) -> None:
-        self.queue = FakeQueue()
-        self.sales = sales or FakeSales(STEADY)
-        self.compute = InlineCompute(before)
-        self.draining = asyncio.Event()
-        options = JobOptions(chunk_products=2, parallel_chunks=parallel, seed=7)
-        self.job = ForecastJob(self.queue, self.sales, self.compute, clock or ManualClock(step=0.01), options)
-
-    async def run(self, taken: Claim | None = None) -> None:
-        await self.job.run(taken or self.queue.add(claim()), self.draining)
-
-    @property
-    def stored(self) -> Any:
-        return self.queue.stored[uuid(1)]
-
-    @property
-    def statuses(self) -> list[ExecutionStatusChanged]:
-        return [event for event in self.queue.events if isinstance(event, ExecutionStatusChanged)]
-
-    @property
-    def steps(self) -> list[tuple[int, str]]:
-        """Order and status of each step event."""
-        events = [event for event in self.queue.events if isinstance(event, StepLogged)]
-        return [(event.step_order, event.status.value) for event in events]
-
-    @property
-    def outcome(self) -> dict[int, str]:
-        """The last status of each step."""
-        return dict(self.steps)
-
-    @property
-    def chunks(self) -> list[ChunkRequest]:
-        return [request for request in self.compute.requests if isinstance(request, ChunkRequest)]
 
 
 DONE, SKIPPED = StepStatus.COMPLETED.value, StepStatus.SKIPPED.value
@@ -108,13 +55,13 @@ async def test_predict_writes_volume_and_revenue_of_each_product() -> None:
 async def test_train_stores_a_model_and_promotes_it_over_a_worse_champion() -> None:
     """A train stores a version per family; it becomes champion when it beats the present one."""
     bench = Bench()
-    bench.queue.champion = 1e6
+    bench.queue.champion = Champion("m", 1, uuid(9), 1e6)
     await bench.run(bench.queue.add(claim(TRAIN)))
     assert [(model.tipo_modelo, champion) for model, champion in bench.stored.models] == [("ETS", True)]
     [trained] = (bench.statuses[-1].resultado_resumo or {})["models_trained"]
     assert (trained["versao"], trained["promoted"], trained["champion_wape_before"]) == (1, True, 1e6)
     worse = Bench()
-    worse.queue.champion = 0.0
+    worse.queue.champion = Champion("m", 1, uuid(9), 0.0)
     await worse.run(worse.queue.add(claim(TRAIN)))
     assert [champion for _, champion in worse.stored.models] == [False]
 

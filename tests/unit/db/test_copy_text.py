@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from consumer.db.repositories.copy_text import metric_rows, result_rows
 from consumer.db.repositories.row_ids import row_id, row_id_stem
 from consumer.forecasting.types import ProductForecast, ProductMetric, Variant
 from schemas.enums import ClasseABC
+
+if TYPE_CHECKING:
+    from consumer.forecasting.types import FloatArray
 
 MONDAY = date(2026, 1, 5)
 
@@ -33,8 +38,28 @@ def test_row_has_every_column_in_place() -> None:
     assert rest == [
         *("run", "a", "2026-01-12", "2", "ETS", "VOLUME"),
         *("5.0000", "6.0000", "7.0000", "8.0000", "9.0000"),
+        *(r"\N", r"\N", r"\N"),
     ]
     assert cells()[2][6:8] == ["FATURAMENTO", "0.0000"]
+
+
+def test_direct_revenue_stands_beside_the_volume() -> None:
+    """What a model of revenue says is in the VOLUME rows, p10, p50 and p90; the FATURAMENTO rows have none."""
+    direct = np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0]])
+    rows = result_rows("run", 2, [replace(forecast(), direct_revenue=direct)]).getvalue().decode().splitlines()
+    assert [line.split("\t")[-3:] for line in rows] == [
+        ["1.0000", "3.0000", "5.0000"],
+        ["6.0000", "8.0000", "10.0000"],
+        [r"\N"] * 3,
+        [r"\N"] * 3,
+    ]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 3)), np.full((2, 5), np.nan), np.full((2, 5), 1e10)])
+def test_direct_revenue_that_the_table_cannot_hold_is_refused(wrong: FloatArray) -> None:
+    """It is checked as the other numbers are, and named as what it is."""
+    with pytest.raises(ValueError, match="product a: direct revenue has"):
+        result_rows("run", 2, [replace(forecast(), direct_revenue=wrong)])
 
 
 def test_separators_in_ids_are_escaped() -> None:

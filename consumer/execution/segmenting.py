@@ -1,0 +1,97 @@
+"""Step 2: classes from the database, computed where there are none; models by overrides, evidence and the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from consumer.forecasting.classification import DemandShape, demand_shapes
+from consumer.forecasting.planning import plan_products, unclassified
+from consumer.forecasting.types import ProductFailure, ProductOverview, WeeklySales
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from consumer.execution.run import Run
+    from consumer.forecasting.choices import Choices
+    from consumer.forecasting.types import PlannedProduct, ProductProfile, Variant
+    from schemas.enums import ModeloForecast
+
+SHAPE_BLOCK: Final = 1000  # products whose sales are held in memory at once while they are classified
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Everything that models are chosen by, of the products asked for; ``unknown`` ones have no row in ``produto``."""
+
+    profiles: tuple[ProductProfile, ...]
+    overviews: dict[str, ProductOverview]
+    shapes: dict[str, DemandShape]
+    unknown: tuple[ProductFailure, ...]
+    as_of: date
+
+    def plan(
+        self,
+        available: frozenset[Variant],
+        *,
+        modelo: ModeloForecast | None = None,
+        choices: Choices | None = None,
+        automatic: bool = True,
+    ) -> tuple[PlannedProduct, ...]:
+        """Classes and models of every product; see ``plan_products``."""
+        evidence: Any = {} if choices is None else {"choices": choices, "automatic": automatic}
+        return plan_products(
+            self.profiles,
+            self.overviews,
+            self.shapes,
+            as_of=self.as_of,
+            modelo=modelo,
+            available=available,
+            **evidence,
+        )
+
+
+async def segment(run: Run, as_of: date, overviews: dict[str, ProductOverview]) -> Segments:
+    """Classify the products asked for by what was known before the weeks that are held out.
+
+    Args:
+        overviews: Of the products asked for, or of all.
+    """
+    wanted = run.claim.command.produto_ids or tuple(overviews)
+    profiles = await run.sales.profiles(wanted)
+    known = tuple(profiles[product_id] for product_id in wanted if product_id in profiles)
+    unknown = tuple(
+        ProductFailure(product_id, "unknown-product", f"produto has no row with id {product_id!r}")
+        for product_id in wanted
+        if product_id not in profiles
+    )
+    learned_until = run.classified_until(as_of)
+    if any(profile.classe_abc is None for profile in known):
+        overviews = await _with_revenue_of_all(run, overviews, learned_until)
+    shapes = await _shapes(run, unclassified(known), learned_until)
+    return Segments(known, overviews, shapes, unknown, as_of)
+
+
+async def _with_revenue_of_all(
+    run: Run, overviews: dict[str, ProductOverview], until: date
+) -> dict[str, ProductOverview]:
+    """Classes are shares of all products' revenue, and know nothing of the weeks that are held out."""
+    everything = {entry.product_id: entry for entry in await run.sales.overview(None, until)}
+    asked = {
+        name: replace(entry, revenue_52_weeks=everything[name].revenue_52_weeks if name in everything else 0.0)
+        for name, entry in overviews.items()
+    }
+    return everything | asked
+
+
+async def _shapes(run: Run, product_ids: Sequence[str], until: date) -> dict[str, DemandShape]:
+    shapes: dict[str, DemandShape] = {}
+    for start in range(0, len(product_ids), SHAPE_BLOCK):
+        sales = await run.sales.weekly_sales(product_ids[start : start + SHAPE_BLOCK], end=until)
+        shapes |= await run.compute.run(_shapes_of, (sales, until))
+    return shapes
+
+
+def _shapes_of(request: tuple[WeeklySales, date]) -> dict[str, DemandShape]:
+    return demand_shapes(*request)
