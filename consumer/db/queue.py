@@ -5,29 +5,33 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from consumer.db.claims import read_claims
 from consumer.db.errors import transient_errors
 from consumer.db.fenced import SqlFencedWork, open_fenced
 from consumer.db.own_tables import chunk
+from consumer.errors import TransientError
 from consumer.forecasting.planning import products_from_json
 from consumer.model import ExecutionId, Lease
-from consumer.ports import ChunkProgress, Claim, LeaseState
+from consumer.ports import ChunkProgress, LeaseState
 from consumer.steps import Step
-from schemas.commands import parse_command
-from schemas.enums import CommandKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from sqlalchemy import RowMapping
+    from structlog.typing import FilteringBoundLogger
 
     from consumer.clock import Clock
+    from consumer.db.claims import Unreadable
     from consumer.db.database import Database
     from consumer.forecasting.types import PlannedProduct
     from consumer.model import Execution
     from consumer.outbound import Composer
+    from consumer.ports import Claim
 
 # Leases are judged by the database's clock alone: the clocks of the processes may be hours apart.
 _RESCUE: Final = text("""
@@ -50,6 +54,12 @@ _CLAIM: Final = text("""
            c.received_at, c.origin_topic, c.origin_partition, c.origin_offset,
            coalesce(c.expires_at <= clock_timestamp(), false) AS expired
 """).columns(payload=JSONB, plan=JSONB)
+UNREADABLE_SECONDS: Final = 60.0
+_LEAVE: Final = text("""
+    UPDATE forecast_consumer.command
+       SET state = 'queued', lease_owner = NULL, lease_until = NULL, attempt = attempt - 1,
+           available_at = clock_timestamp() + make_interval(secs => :delay)
+     WHERE execucao_id = ANY(cast(:ids AS text[])) AND state = 'running'""")
 _EXTEND: Final = text("""
     UPDATE forecast_consumer.command AS c
        SET lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
@@ -81,6 +91,7 @@ class SqlCommandQueue:
         owner: str,
         lease_seconds: float,
         heartbeat: Database | None = None,
+        log: FilteringBoundLogger | None = None,
     ) -> None:
         self._database = database
         self._heartbeat = heartbeat or database
@@ -89,15 +100,45 @@ class SqlCommandQueue:
         self._committed = committed
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._log: FilteringBoundLogger = log or structlog.get_logger(component="queue")
+
+    async def claim(self, limit: int) -> list[Claim]:
+        """Take commands that are due, those of dead processes first given back.
+
+        What only a newer version can read is left to it: queued, no attempt counted, with a pause and a warning.
+        """
+        claims: list[Claim] = []
+        while len(claims) < limit:
+            try:
+                some, unreadable = await self._claim(limit - len(claims))
+            except TransientError:
+                if claims:
+                    break  # what we have is ours already
+                raise
+            claims += some
+            for one in unreadable:
+                self._log.warning(
+                    "command_unreadable",
+                    execucao_id=one.execucao_id,
+                    field=one.field,
+                    error=one.problem,
+                    again_in_seconds=UNREADABLE_SECONDS,
+                )
+            if not unreadable:
+                break
+        return claims
 
     @transient_errors
-    async def claim(self, limit: int) -> list[Claim]:
-        """Take commands that are due, those of dead processes first given back."""
+    async def _claim(self, limit: int) -> tuple[list[Claim], list[Unreadable]]:
         async with self._database.transaction() as session:
             await session.execute(_RESCUE)
             parameters = {"limit": limit, "owner": self._owner, "lease_seconds": self._lease_seconds}
             rows = (await session.execute(_CLAIM, parameters)).mappings().all()
-        return [_claim(row) for row in sorted(rows, key=lambda row: (row["priority"], row["received_at"]))]
+            claims, unreadable = read_claims(rows)
+            if unreadable:
+                names = [one.execucao_id for one in unreadable]
+                await session.execute(_LEAVE, {"ids": names, "delay": UNREADABLE_SECONDS})
+        return claims, unreadable
 
     @transient_errors
     async def extend(self, leases: Sequence[Lease]) -> Mapping[Lease, LeaseState]:
@@ -167,21 +208,3 @@ def _lease_state(row: RowMapping) -> LeaseState:
     if row["cancelled"]:
         return LeaseState.CANCELLED
     return LeaseState.EXPIRED if row["expired"] else LeaseState.HELD
-
-
-def _claim(row: RowMapping) -> Claim:
-    comando = CommandKind(row["comando"])
-    return Claim(
-        lease=Lease(ExecutionId(row["execucao_id"]), row["lease_epoch"]),
-        comando=comando,
-        command=parse_command(comando, row["payload"]),
-        attempt=row["attempt"],
-        expired=row["expired"],
-        plan=row["plan"],
-        origin={
-            "command_id": f"{row['source']} {row['event_id']}",
-            "topic": row["origin_topic"],
-            "partition": row["origin_partition"],
-            "offset": row["origin_offset"],
-        },
-    )
