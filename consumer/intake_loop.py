@@ -42,9 +42,12 @@ class IntakeLoop:
         self.last_poll = self.last_turn = clock.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Read until told to stop; a batch that cannot be persisted by then stays in Kafka."""
-        while not stopping.is_set():
-            await self.run_once(stopping)
+        """Read until told to stop, then leave; a batch that cannot be persisted by then stays in Kafka."""
+        try:
+            while not stopping.is_set():
+                await self.run_once(stopping)
+        finally:
+            await self._reader.leave()
 
     async def run_once(self, stopping: asyncio.Event) -> int:
         """One poll, one transaction, one commit; how many records it was."""

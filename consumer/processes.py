@@ -9,8 +9,10 @@ import os
 import resource
 import signal
 import sys
+import threading
 from concurrent.futures import BrokenExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-STOP_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 2.0
 QUEUED_CHUNKS: Final = 10  # a call waits for no more than so many others
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -98,11 +100,25 @@ class ProcessCompute:
 
 
 async def _close(pool: ProcessPool) -> None:
+    """Kill the processes; should pebble hang over it, go on without: they die with us."""
+    loop, joined = asyncio.get_running_loop(), asyncio.Event()
+
+    def join() -> None:
+        pool.join()  # its own timeout counts for pools only that have work left
+        with suppress(RuntimeError):  # the loop of a process that did not wait for us
+            loop.call_soon_threadsafe(joined.set)
+
     pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves this one method untyped
-    await asyncio.to_thread(pool.join, STOP_SECONDS)
+    # No thread of the default executor: asyncio.run would wait for it without a bound.
+    threading.Thread(target=join, name="model processes end", daemon=True).start()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await joined.wait()
 
 
 def _start_process(memory_megabytes: int | None = None) -> None:
+    # pebble's own handler is Python, which waits for the end of a model's compiled code: 3 s a process until SIGKILL.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     _die_with_parent()
     if memory_megabytes is not None:

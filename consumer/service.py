@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from consumer.telemetry.loop_lag import LoopLagMeter
 
 STALE_SECONDS: Final = 60.0  # without a poll or a relay round, the process is not ready
-FLUSH_SECONDS: Final = 5.0  # of the grace, kept for the outbox
+FLUSH_SECONDS: Final = 4.0  # of the grace, kept for the outbox, but no more than a quarter
+CLOSE_SECONDS: Final = 4.0  # likewise, for connections and processes
 FORCE_SECONDS: Final = 1.5  # after the grace, before the process is ended by force
 
 
@@ -132,20 +133,25 @@ class Service:
         self._tasks[name] = asyncio.create_task(work, name=name)
 
     async def _stop(self) -> None:
-        """Intake and worker first; what they leave in the outbox is published; the rest is cancelled."""
-        self._log.info("stopping", grace_seconds=self._grace)
-        await self._let_end(("intake", "worker"), max(0.5, self._grace - FLUSH_SECONDS))
-        self._relay_stopping.set()
-        await self._let_end(("relay",), min(FLUSH_SECONDS, self._grace))
-        await self._let_end(tuple(self._tasks), 0.0)
+        """Intake and worker first; what they leave in the outbox is published; the rest is cancelled.
 
-    async def _let_end(self, names: tuple[str, ...], seconds: float) -> None:
+        Whatever hangs, some of the grace is left for the next phase, and for who closes our resources.
+        """
+        flush, close = min(FLUSH_SECONDS, self._grace / 4), min(CLOSE_SECONDS, self._grace / 4)
+        self._log.info("stopping", grace_seconds=self._grace)
+        await self._let_end(("intake", "worker"), self._grace - flush - close, flush / 2)
+        self._relay_stopping.set()
+        await self._let_end(("relay",), flush / 2, flush / 4)
+        await self._let_end(tuple(self._tasks), 0.0, flush / 4)
+
+    async def _let_end(self, names: tuple[str, ...], seconds: float, unwind_seconds: float) -> None:
+        """Wait for tasks, then cancel what has not ended and wait for that."""
         tasks = {self._tasks[name] for name in names if name in self._tasks and not self._tasks[name].done()}
-        if not tasks:
-            return
-        if seconds:
+        if tasks and seconds:
             _, tasks = await asyncio.wait(tasks, timeout=seconds)
+            for task in tasks:
+                self._log.warning("role_cancelled", role=task.get_name(), after_seconds=round(seconds, 1))
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=FLUSH_SECONDS)
+            await asyncio.wait(tasks, timeout=unwind_seconds)

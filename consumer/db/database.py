@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "describe_connection_error", "safe_url"]
 
-DISPOSE_SECONDS: Final = 1.5
+DISPOSE_SECONDS: Final = 0.5
 _IDLE_IN_TRANSACTION: Final = "60s"
 
 

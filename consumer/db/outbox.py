@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
     from schemas.records import RawHeaders
 
-LET_GO_SECONDS: Final = 1.0  # at the very end of a shutdown, perhaps with a database that does not answer
+LET_GO_SECONDS: Final = 0.5  # at the very end of a shutdown, perhaps with a database that does not answer
 
 _INSERT: Final = text("""
     INSERT INTO forecast_consumer.outbox (event_id, topic, partition, key, value, headers)

@@ -149,6 +149,7 @@ class Runner:
         try:
             async with asyncio.timeout(HASTE_SECONDS):
                 await self._queue.hand_back(lease)
+            self._log.info("execution_handed_back")
         except (TransientError, TimeoutError) as error:
             self._log.warning("lease_left_to_expire", error=str(error) or "timed out")
 

@@ -6,45 +6,54 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from structlog.typing import FilteringBoundLogger
 
 PART_SECONDS: Final = 0.5
 
 
-async def close_client(client: Any, seconds: float, log: FilteringBoundLogger) -> None:
-    """Stop a consumer or producer within ``seconds``, or else end its parts one by one, two seconds more at most.
+async def close_consumer(consumer: Any, seconds: float, log: FilteringBoundLogger) -> None:
+    """Leave the group and stop within ``seconds``, or else end the parts one by one, two seconds more at most.
 
-    aiokafka's ``stop`` waits for the broker (to flush, to leave the group), and where it is interrupted the parts
-    behind that run on: they would try to connect, and to send what was given up, as long as the process lives.
+    aiokafka's ``stop`` waits for the broker, and where it is interrupted the parts behind that run on: they would try
+    to connect as long as the process lives.
     """
     try:
         async with asyncio.timeout(seconds):
-            await client.stop()
+            await consumer.stop()
     except (KafkaError, TimeoutError, OSError) as error:
-        log.warning("client_stop_failed", client=type(client).__name__, error=type(error).__name__)
-        for close in _parts(client):
-            with suppress(KafkaError, TimeoutError, OSError):
-                async with asyncio.timeout(PART_SECONDS):
-                    await close()
+        log.warning("consumer_stop_failed", error=type(error).__name__)
+        await _close(_parts(consumer))
 
 
-def _parts(client: Any) -> Iterator[Callable[[], Awaitable[object]]]:
+async def close_producer(producer: Any) -> None:
+    """End it without sending what it still has: that is in doubt, and whoever keeps it sends it again.
+
+    aiokafka's ``stop`` would wait for every acknowledgement, and an interrupted one goes on sending behind our back.
+    """
+    producer._closed = True  # noqa: SLF001  aiokafka has no public way, here and below
+    close_client = producer.client.close
+    await _close((producer._sender.close, close_client, close_client))  # noqa: SLF001
+
+
+async def _close(parts: Iterable[Callable[[], Awaitable[object]]]) -> None:
+    for close in parts:
+        with suppress(KafkaError, TimeoutError, OSError):
+            async with asyncio.timeout(PART_SECONDS):
+                await close()
+
+
+def _parts(consumer: Any) -> Iterator[Callable[[], Awaitable[object]]]:
     """What runs in the background, in the order in which ``stop`` would end it."""
-    if isinstance(client, AIOKafkaProducer):
-        yield client._sender.close  # noqa: SLF001  aiokafka has no public way, here and below
-        client._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001
-        yield client.client.close
-        return
-    coordinator = client._coordinator  # noqa: SLF001
-    if coordinator is not None and client._group_id is not None:  # noqa: SLF001
+    coordinator = consumer._coordinator  # noqa: SLF001
+    if coordinator is not None and consumer._group_id is not None:  # noqa: SLF001
         yield coordinator._stop_heartbeat_task  # noqa: SLF001
         yield coordinator._stop_commit_offsets_refresh_task  # noqa: SLF001
-    if client._fetcher is not None:  # noqa: SLF001
-        yield client._fetcher.close  # noqa: SLF001
-    yield client._client.close  # noqa: SLF001
+    if consumer._fetcher is not None:  # noqa: SLF001
+        yield consumer._fetcher.close  # noqa: SLF001
+    yield consumer._client.close  # noqa: SLF001
+    yield consumer._client.close  # noqa: SLF001  its task may miss one cancellation while it connects

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import PublishError, RecordRefusedError
-from consumer.kafka.closing import close_client
+from consumer.kafka.closing import close_producer
 from consumer.kafka.connection import connection_arguments
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from consumer.outbound import OutboxMessage
     from consumer.settings import Settings
 
-STOP_SECONDS: Final = 2.0
 REPLY_METADATA_SECONDS: Final = 3.0  # a NestJS client may name a reply topic that does not exist
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024  # a dead letter is as large as the record was; the broker has the last word
 _FINAL: Final = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeError, InvalidTopicError)
@@ -127,7 +126,7 @@ class KafkaPublisher:
                 async with asyncio.timeout(self._settings.publish_timeout_seconds):
                     await producer.start()
             except BaseException as error:
-                await close_client(producer, STOP_SECONDS, self._log)
+                await close_producer(producer)
                 if isinstance(error, (KafkaError, TimeoutError, OSError)):
                     message = f"no broker at {self._settings.bootstrap_servers}: {type(error).__name__}"
                     raise PublishError(message) from error
@@ -139,7 +138,7 @@ class KafkaPublisher:
         """Throw the producer away; the next publish makes a new one, and readers drop what arrives twice."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await close_client(producer, STOP_SECONDS, self._log)
+            await close_producer(producer)
 
 
 async def _is_missing(producer: Any, topic: str) -> bool:

@@ -10,7 +10,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from consumer.errors import OffsetsLostError, TransientError
 from consumer.failpoints import reach
-from consumer.kafka.closing import close_client
+from consumer.kafka.closing import close_consumer
 from consumer.kafka.connection import connection_arguments
 from consumer.kafka.lenient import read_leniently
 from consumer.ports import Batch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 10.0
 COMMIT_SECONDS: Final = 10.0
-STOP_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 1.5  # a member that cannot say goodbye is missed when its session ends
 REBALANCE_SECONDS: Final = 5.0  # beyond the poll interval; aiokafka's own wait for the group has no end
 
 
@@ -47,7 +47,7 @@ class KafkaReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._discard()
+        await self.leave()
 
     async def poll(self) -> Batch:
         """Wait for records, at most the poll interval of the settings and a little more while the group rebalances.
@@ -67,7 +67,7 @@ class KafkaReader:
         except KafkaError as error:
             # Records of other partitions may have been taken from the buffer and lost with the error, and the next
             # commit would pass over them: begin anew from the committed offsets.
-            await self._discard()
+            await self.leave()
             raise TransientError(f"{type(error).__name__}: {error}") from error
         records = tuple(_raw(record) for batch in fetched.values() for record in batch)
         return Batch(records, {(tp.topic, tp.partition): batch[-1].offset + 1 for tp, batch in fetched.items()})
@@ -103,14 +103,14 @@ class KafkaReader:
 
     async def _connected(self) -> Any:
         if self._consumer is not None and self._consumer._fetcher.error_future.done():  # noqa: SLF001  no public way
-            await self._discard()  # nothing is fetched any more, and every poll would be empty
+            await self.leave()  # nothing is fetched any more, and every poll would be empty
         if self._consumer is None:
             consumer = self._new_consumer()
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await consumer.start()
             except BaseException as error:
-                await close_client(consumer, STOP_SECONDS, self._log)
+                await close_consumer(consumer, STOP_SECONDS, self._log)
                 if isinstance(error, (KafkaError, TimeoutError, OSError)):
                     message = f"no broker answers at {self._settings.bootstrap_servers}: {type(error).__name__}"
                     raise TransientError(message) from error
@@ -134,10 +134,11 @@ class KafkaReader:
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 10),
         )
 
-    async def _discard(self) -> None:
+    async def leave(self) -> None:
+        """Leave the group, so that others get the partitions without waiting for the end of a session."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await close_client(consumer, STOP_SECONDS, self._log)
+            await close_consumer(consumer, STOP_SECONDS, self._log)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types

@@ -39,7 +39,7 @@ class ServiceProcess:
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("FORECAST_")}
         self._environment |= settings
         self._directory = directory
-        self._command = list(command)
+        self.command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._news = asyncio.Event()
@@ -67,7 +67,7 @@ class ServiceProcess:
         self._first = len(self.lines)
         self._ended.clear()
         self._process = subprocess.Popen(
-            self._command,
+            list(self.command),
             cwd=self._directory,
             env=self._environment,
             stdin=subprocess.DEVNULL,

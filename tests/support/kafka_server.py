@@ -185,7 +185,7 @@ class KafkaServer:
 
 def _format(storage_tool: list[str], properties: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*storage_tool, "format", "--standalone", "-t", cluster, "-c", str(properties)]
+    command = [*storage_tool, "format", "--standalone", f"--cluster-id={cluster}", "-c", str(properties)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise ServerError(f"formatting the test broker's storage failed:\n{done.stdout}{done.stderr}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ from consumer.exit_codes import ExitCode
 from consumer.health import ServiceHealth
 from consumer.http.admin import application, bind, serve
 from consumer.service import STALE_SECONDS, Roles, Service, Timing
-from consumer.signals import stop_on_signals
+from consumer.signals import leave_tasks_behind, stop_on_signals
 from consumer.telemetry.loop_lag import LoopLagMeter
 from consumer.telemetry.metrics import Metrics
 from tests.fakes import CapturedLog, ManualClock
@@ -210,12 +211,17 @@ async def test_port_is_free_after_the_service() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signals_become_an_event(number: signal.Signals) -> None:
-    """SIGTERM and SIGINT set the event, once or twice, and kill nothing."""
-    with stop_on_signals(60.0) as stopping:
+    """SIGTERM and SIGINT set the event, once or twice; who is still there after the time is ended, block or not."""
+    forced: list[int] = []
+    with stop_on_signals(0.2, forced.append) as stopping:
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
         async with asyncio.timeout(5):
             await stopping.wait()
+    async with asyncio.timeout(5):
+        while not forced:  # noqa: ASYNC110  a thread does it
+            await asyncio.sleep(0.01)
+    assert forced == [ExitCode.STUCK]
 
 
 HANGING = """
@@ -252,3 +258,25 @@ async def test_loop_lag_is_measured_and_told() -> None:
     await task
     assert lag == pytest.approx(0.3)
     assert (meter.worst, seen, log.names) == (lag, [lag], ["event_loop_late"])
+
+
+async def test_tasks_that_cannot_be_cancelled_do_not_delay_the_end() -> None:
+    """Tasks that unwind are waited for; with one that does not, the process leaves with the code that it has earned."""
+    left: list[int] = []
+    done = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not done.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await done.wait()
+
+    quick = asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    await leave_tasks_behind(ExitCode.OK, left.append)
+    assert (quick.cancelled(), left) == (True, [])
+    clinging = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await leave_tasks_behind(ExitCode.FAILED, left.append)
+    assert left == [ExitCode.FAILED]
+    done.set()
+    await clinging
