@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from consumer.forecasting.backtesting import Sums, add, error_sums
+from consumer.forecasting.calibration import Scores
 from consumer.forecasting.quantiles import SHORT_WEEKS
 from consumer.forecasting.types import QUANTILES, Variant
-from schemas.enums import PadraoDemanda, TargetType
+from schemas.enums import PadraoDemanda
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from consumer.forecasting.calibration import Scores
     from consumer.forecasting.types import FloatArray, PlannedProduct
 
 LOCAL_CANDIDATES: Final = (
@@ -27,8 +27,8 @@ LOCAL_CANDIDATES: Final = (
     Variant.MOVING_AVERAGE_12,
 )
 WEIGHTS: Final = (0.5, 0.7, 0.9)  # of LGBM in the ensemble
-CANDIDATES: Final = (Variant.LGBM.value, *(f"ENSEMBLE {weight}" for weight in WEIGHTS), *LOCAL_CANDIDATES)
-HALVES: Final = 2
+ENSEMBLES: Final = {f"{Variant.ENSEMBLE} {weight}": weight for weight in WEIGHTS}
+CANDIDATES: Final = (Variant.LGBM.value, *ENSEMBLES, *(variant.value for variant in LOCAL_CANDIDATES))
 _UNIT: Final = 1000
 _LARGEST: Final = 10**9
 
@@ -53,23 +53,23 @@ def pinball(actual: FloatArray, quantiles: FloatArray) -> FloatArray:
 
 @dataclass(slots=True)
 class Evidence:
-    """Of the products of a chunk.
+    """Of the products of a chunk. Sums are whole numbers, so that they add up exactly in any order.
 
     Attributes:
-        rows: Product id, its segment, and the loss of each candidate in the first and the second half of the
-            weeks, in thousandths of the product's scale.
+        losses: By segment, the number of products and then for each candidate the sum of their losses, in
+            thousandths of a product's scale.
         measured: Of every candidate, over all products.
         scores: By target.
     """
 
-    rows: list[list[Any]] = field(default_factory=list)
+    losses: dict[str, list[int]] = field(default_factory=dict)
     measured: dict[str, Sums] = field(default_factory=dict)
-    scores: dict[TargetType, Scores] = field(default_factory=dict)
+    scores: dict[str, Scores] = field(default_factory=dict)
 
     def measure(
         self, product: PlannedProduct, known: FloatArray, actual: FloatArray, forecasts: Mapping[str, FloatArray]
     ) -> None:
-        """Add a product; candidates that have no forecast count as if they had forecast what the worst did.
+        """Add a product. A candidate that has no forecast counts as the worst of those that have.
 
         Args:
             known: ``(weeks,)`` units, what the models saw.
@@ -79,25 +79,44 @@ class Evidence:
         for name, quantiles in forecasts.items():
             add(self.measured.setdefault(name, {}), error_sums(actual, quantiles))
         unit = scale(known)
-        if not unit or known.size < SHORT_WEEKS or actual.size < HALVES:
+        if not unit or known.size < SHORT_WEEKS or not forecasts:
             return
-        losses = {name: _halves(pinball(actual, quantiles) / unit) for name, quantiles in forecasts.items()}
-        worst = np.max(list(losses.values()), axis=0)
-        values = np.concatenate([losses.get(name, worst) for name in CANDIDATES])
-        whole = np.minimum(np.round(values * _UNIT), _LARGEST).astype(np.int64)
-        self.rows.append([product.product_id, segment(product), whole.tolist()])
+        losses = {name: float(pinball(actual, one).mean()) / unit for name, one in forecasts.items()}
+        worst = max(losses.values())
+        found = [min(round(losses.get(name, worst) * _UNIT), _LARGEST) for name in CANDIDATES]
+        self._add(segment(product), [1, *found])
 
     def to_json(self) -> dict[str, object]:
         """The form in ``ChunkResult.summary``."""
         scores = {target: scores.to_json() for target, scores in self.scores.items()}
-        return {"candidates": CANDIDATES, "products": self.rows, "measured": self.measured, "scores": scores}
+        return {"losses": self.losses, "measured": self.measured, "scores": scores}
+
+    def add_json(self, value: Mapping[str, Any]) -> None:
+        """Add what ``to_json`` wrote."""
+        for name, losses in value["losses"].items():
+            self._add(name, losses)
+        for name, sums in value["measured"].items():
+            add(self.measured.setdefault(name, {}), sums)
+        for target, counts in value["scores"].items():
+            self.scores.setdefault(target, Scores()).add_json(counts)
+
+    def mean_losses(self, name: str, fewest: int) -> dict[str, float]:
+        """Mean loss of each candidate in a segment; in all of its pattern or in all segments if it has too few."""
+        pattern = name.partition("/")[0]
+        for part in (name, f"{pattern}/", ""):
+            sums = np.sum([losses for key, losses in self.losses.items() if key.startswith(part)] or [[0]], axis=0)
+            if sums[0] >= fewest:
+                break
+        if not sums[0]:
+            return {}
+        means = sums[1:] / (sums[0] * _UNIT)
+        return {candidate: round(float(mean), 6) for candidate, mean in zip(CANDIDATES, means, strict=True)}
+
+    def _add(self, name: str, losses: list[int]) -> None:
+        so_far = self.losses.get(name, [0] * len(losses))
+        self.losses[name] = [one + other for one, other in zip(so_far, losses, strict=True)]
 
 
 def segment(product: PlannedProduct) -> str:
     """Products that are judged together: of one pattern and one revenue class."""
     return f"{product.padrao_demanda}/{product.classe_abc}"
-
-
-def _halves(loss: FloatArray) -> FloatArray:
-    middle = loss.size // HALVES
-    return np.array([loss[:middle].mean(), loss[middle:].mean()])

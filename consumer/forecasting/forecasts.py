@@ -63,14 +63,14 @@ def given(sold: Sequence[Sold], last_week: date, horizon: int, trained: Trained)
     }
 
 
-def scores(sold: Sequence[Sold], last_week: date, held_out: int, trained: Trained) -> dict[TargetType, Scores]:
+def scores(sold: Sequence[Sold], last_week: date, held_out: int, trained: Trained) -> dict[str, Scores]:
     """Score the global models on the last weeks, which they do not know, from several points in time.
 
     Args:
         sold: Histories that end with ``last_week``, the weeks held out included.
         held_out: Weeks.
     """
-    result: dict[TargetType, Scores] = {}
+    result: dict[str, Scores] = {}
     usable = [one for one in sold if one.history.volume.size > held_out]
     if not usable:
         return result

@@ -23,8 +23,8 @@ ROUNDS: Final = 120
 PARAMETERS: Final[Mapping[str, Any]] = {
     "objective": "quantile",
     "learning_rate": 0.05,
-    "num_leaves": 31,
-    "min_data_in_leaf": 200,
+    "num_leaves": 15,
+    "min_data_in_leaf": 300,
     "feature_fraction": 0.7,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KeyArray = npt.NDArray[np.uint64]
 
-TRAINING_ROWS: Final = 400_000
+TRAINING_ROWS: Final = 300_000
 _BYTES: Final = 8
 
 
