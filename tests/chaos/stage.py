@@ -37,6 +37,7 @@ MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "d": ("worker",),
 }
 _SETTINGS: Final[Mapping[str, object]] = {
+    "global_products": PRODUCTS + 1,  # a fit takes longer than a process lives here
     "admin_port": 0,
     "backoff_max_seconds": 2,
     "backoff_seconds": 0.3,
