@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from importlib import import_module
 from typing import Final
 
-from benchmarks.measure import Result, failed, print_table, write_json
+from benchmarks.measure import Result, failed
 from benchmarks.stage import PROJECT, Stage, open_stage, servers
+from benchmarks.table import print_table, write_json
 from consumer.telemetry.logs import configure
 
-# The row's name on the command line; the module of the same name measures it.
-ROWS: Final = (
-    *("intake", "ack", "noop", "step_log", "results", "series"),
-    *("predict", "scale_out", "growth", "start", "memory"),
-)
+# The rows of the table, and the module that measures each.
+ROWS: Final = {
+    "intake": "intake",
+    "ack_p50": "ack",
+    "ack_p99": "ack",
+    "noop": "noop",
+    "step_log": "step_log",
+    "results": "results",
+    "series": "series",
+    "predict": "predict",
+    "scale_out": "scale_out",
+    "growth": "growth",
+    "start_help": "start",
+    "start_run": "start",
+    "memory": "memory",
+}
 ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 2
-OUTPUT: Final = PROJECT / "build" / "bench.json"
+BUILD: Final = PROJECT / "build"
 
 
 def arguments() -> argparse.Namespace:
@@ -34,15 +47,16 @@ def arguments() -> argparse.Namespace:
 
 
 async def measure_rows(stage: Stage, rows: list[str]) -> list[Result]:
-    """All rows, one after the other; one that fails does not end the others."""
+    """All rows, one module after the other; one that fails does not end the others."""
     results: list[Result] = []
-    for row in rows:
-        print(f"{row}:")
+    for module in dict.fromkeys(ROWS[row] for row in rows):
+        print(f"{module}:")
         try:
-            results += await import_module(f"benchmarks.{row}").measure(stage)
+            results += await import_module(f"benchmarks.{module}").measure(stage)
         except Exception as error:  # noqa: BLE001 - the table shows what could not be measured
-            results.append(failed(row, f"{type(error).__name__}: {error}"))
-            print(f"  not measured: {type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            results += [failed(row, why) for row, measured_by in ROWS.items() if measured_by == module]
+            print(f"  not measured: {why}")
     return results
 
 
@@ -54,11 +68,12 @@ async def run(given: argparse.Namespace) -> None:
             results = await measure_rows(stage, list(dict.fromkeys(given.rows)) or list(ROWS))
     title = f"medians of {rounds} rounds" + (" (quick: small sizes, the numbers mean little)" if given.quick else "")
     print_table(results, title)
-    if not given.quick:
-        write_json(results, OUTPUT)
-        print(f"written to {OUTPUT.relative_to(PROJECT)}")
+    path = BUILD / ("bench-quick.json" if given.quick else "bench.json")
+    write_json(results, path)
+    print(f"written to {path.relative_to(PROJECT)}")
 
 
 if __name__ == "__main__":
     configure("console", "error")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a fresh topic has no leader for some milliseconds
     asyncio.run(run(arguments()))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 RATES: Final = (10, 100, 1000)  # commands a second
 PERCENTILES: Final = (50, 99)
 PATIENCE_SECONDS: Final = 30.0
+COMMITS: Final = 300
 WARM_UP: Final = 20  # commands that open every connection before the clock counts
 
 
@@ -46,6 +48,7 @@ async def measure(stage: Stage) -> list[Result]:
     """Ours against the bare round trip, milliseconds."""
     rounds = {"ours": partial(_ours, stage), "floor": partial(_floor, stage)}
     measured = await alternate(rounds, stage.rounds)
+    print(f"  one commit of PostgreSQL: median of the rounds' p99 {measured['floor']['commit p99'].median} ms")
     return [
         compare(f"ack_p{percentile}", "floor", f"ms at {rate}/s", *(measured[side][key] for side in rounds))
         for percentile in PERCENTILES
@@ -63,7 +66,23 @@ async def _ours(stage: Stage) -> Mapping[str, float]:
 
 async def _floor(stage: Stage) -> Mapping[str, float]:
     async with stage.place() as place:
-        return await _all_rates(stage, place, place.topics.predict, b"ce_id")
+        travelled = await _all_rates(stage, place, place.topics.predict, b"ce_id")
+        return travelled | {"commit p99": await _commit(place.url)}
+
+
+async def _commit(url: str) -> float:
+    """p99 of a transaction of one row, in milliseconds: the goal allows for one."""
+    connection = await asyncpg.connect(url)
+    times: list[float] = []
+    try:
+        await connection.execute("CREATE TABLE small (number int)")
+        for number in range(COMMITS):
+            started = time.perf_counter()
+            await connection.execute("INSERT INTO small VALUES ($1)", number)
+            times.append(1000 * (time.perf_counter() - started))
+    finally:
+        await connection.close()
+    return float(np.percentile(times, 99))
 
 
 async def _all_rates(stage: Stage, place: Place, answers: str, identity: bytes) -> dict[str, float]:

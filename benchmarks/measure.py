@@ -1,19 +1,14 @@
-"""Rounds, medians and the table; nothing here knows what is measured."""
+"""Rounds and medians; nothing here knows what is measured."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Mapping
 
     Contestant = Callable[[], Awaitable[Mapping[str, float]]]
 
@@ -110,35 +105,3 @@ async def alternate(
 def _all_failed(numbers: Mapping[str, Series], failure: str) -> defaultdict[str, Series]:
     broken = {key: Series(series.values, failure) for key, series in numbers.items()}
     return defaultdict(lambda: Series([], failure), broken)
-
-
-def write_json(results: Sequence[Result], path: Path) -> None:
-    """Write the list of the issue's form; what another run measured of other rows stays."""
-    names = {result.name for result in results}
-    earlier = json.loads(path.read_text()) if path.exists() else []
-    kept = [entry for entry in earlier if entry["name"] not in names]
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps([*kept, *(result.to_json() for result in results)], indent=1) + "\n")
-
-
-def print_table(results: Sequence[Result], title: str) -> None:
-    """Print every line, also of what failed."""
-    table = Table(title=title, title_justify="left")
-    for column in ("name", "peer", "ours", "peer's", "unit", "ratio", "runs", "spread of ours", "spread of peer's"):
-        table.add_column(column, justify="left" if column in ("name", "peer", "unit") else "right", overflow="fold")
-    for line in results:
-        spreads = [line.spread["value"], line.spread["peer_value"]]
-        ends = ["-" if ends is None else f"{_short(ends[0])} .. {_short(ends[1])}" for ends in spreads]
-        numbers = (_short(line.value), _short(line.peer_value))
-        table.add_row(line.name, line.peer, *numbers, line.unit, _short(line.ratio), str(line.runs), *ends)
-    console = Console(width=150)
-    console.print(table)
-    for line in results:
-        if line.failure is not None:
-            console.print(f"{line.name} against {line.peer}: {line.failure}", markup=False)
-
-
-def _short(value: float | None) -> str:
-    if value is None:
-        return "failed"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - where digits stop to matter

@@ -1,0 +1,144 @@
+"""``predict``: from the command to CONCLUIDO, beside the bare library calls of the same models in as many processes.
+
+The library gets its arrays ready-made and gives its numbers to nobody; both sides have warm processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import time
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from benchmarks.commands import blast, predict
+from benchmarks.measure import Result, alternate, compare
+from benchmarks.observer import observe, until
+from consumer.db.database import Database
+from consumer.db.repositories.time_series_repo import TimeSeriesRepository
+from consumer.forecasting.compute import warm_up
+from consumer.forecasting.history import for_fitting, gapless, rows_by_product
+from consumer.forecasting.models import LOCAL_MODELS
+from consumer.forecasting.models.base import library
+from consumer.forecasting.models.ets import TREND_WEEKS
+from consumer.forecasting.models.intermittent import Intermittent
+from consumer.forecasting.planning import products_from_json
+from consumer.forecasting.types import Variant
+from tests.e2e.sales import seed_sales
+from tests.support.databases import temporary_database
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.commands import Message
+    from benchmarks.stage import Stage
+    from consumer.forecasting.types import FloatArray
+
+    Task = tuple[Variant, FloatArray]
+
+WEEKS: Final = 104
+HORIZON: Final = 13
+PARTS: Final = 8  # of the work of one process: few enough to cost nothing, enough to end together
+WARM_PRODUCTS: Final = 4
+WITHIN: Final = 900.0
+_ENDED: Final = "SELECT status::text FROM execucao_planejamento WHERE status IN ('CONCLUIDO', 'PARCIAL', 'ERRO')"
+
+
+async def measure(stage: Stage) -> list[Result]:
+    """Ours against the library, seconds; less is better."""
+    async with temporary_database(stage.server_url, stage.template) as url:
+        catalogue = await seed_sales(url, stage.size(5_000, 200), WEEKS, seed=1)
+        template = url.rsplit("/", 1)[1]
+        tasks: list[Task] = []
+        rounds = {"ours": partial(_ours, stage, template, catalogue.products, tasks)}
+        await rounds["ours"]()  # which model each product gets
+        rounds["library"] = partial(_library, tasks)
+        measured = await alternate(rounds, stage.rounds)
+    return [compare("predict", "library", "s", measured["ours"]["seconds"], measured["library"]["seconds"])]
+
+
+async def _ours(stage: Stage, template: str, products: int, tasks: list[Task]) -> Mapping[str, float]:
+    async with stage.place(template=template) as place, observe(place) as observer, stage.process(place) as process:
+        await process.meanwhile(observer.assigned())
+        seconds = 0.0
+        for number, wanted in enumerate((_some(WARM_PRODUCTS), _everything), start=1):
+            started = time.perf_counter()
+            await blast(stage.bootstrap_servers, place.topics.predict, 1, wanted)
+
+            async def ended(count: int = number) -> bool:
+                return len(await observer.database.fetch(_ENDED)) == count
+
+            await process.meanwhile(until(ended, "end of the execution", WITHIN))
+            seconds = time.perf_counter() - started
+        await observer.concluded(2)
+        if not tasks:
+            tasks += await _tasks(place.url, products)
+    return {"seconds": seconds}
+
+
+def _some(count: int) -> Any:
+    names = ",".join(f'"P{number:05d}"' for number in range(count))
+    return lambda number: _with_body(number, f'{{"produto_ids":[{names}],"horizonte_semanas":{HORIZON}}}')
+
+
+def _everything(number: int) -> Message:
+    return _with_body(number, f'{{"horizonte_semanas":{HORIZON}}}')
+
+
+def _with_body(number: int, body: str) -> Message:
+    key, _, headers = predict(number)
+    return key, body.encode(), headers
+
+
+async def _tasks(url: str, products: int) -> list[Task]:
+    """The model that each product's forecast was made with, and the history that the model saw."""
+    connection = await asyncpg.connect(url)
+    rows = await connection.fetch("SELECT products FROM forecast_consumer.chunk")
+    await connection.close()
+    planned = [product for row in rows for product in products_from_json(json.loads(row["products"]))]
+    models = {product.product_id: product.models[0] for product in planned}
+    async with Database.open(url) as database, database.session() as session:
+        repository = TimeSeriesRepository(session)
+        newest = await repository.newest_week()
+        sales = await repository.weekly_sales(list(models))
+    if newest is None or len(models) != products:
+        raise RuntimeError(f"the plan names {len(models)} products instead of {products}")
+    return [(models[name], for_fitting(gapless(own, newest)).volume) for name, own in rows_by_product(sales)]
+
+
+async def _library(tasks: list[Task]) -> Mapping[str, float]:
+    return {"seconds": await asyncio.to_thread(_in_processes, tasks)}
+
+
+def _in_processes(tasks: list[Task]) -> float:
+    processes = os.cpu_count() or 1
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=warm_up) as pool:
+        pool.map(_forecast, tasks[: processes * 2], chunksize=1)  # every process is up, and its models are loaded
+        started = time.perf_counter()
+        pool.map(_forecast, tasks, chunksize=max(1, len(tasks) // (processes * PARTS)))
+        return time.perf_counter() - started
+
+
+def _forecast(task: Task) -> float:
+    """The library's own call with the arguments that the service gives it; a number, so that nothing is spared."""
+    variant, history = task
+    local = LOCAL_MODELS[variant]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        if variant is Variant.AUTO_ETS:
+            trend = history.size >= TREND_WEEKS
+            arguments = {"level": [50, 80]} if trend else {}
+            model = library().AutoETS(season_length=1, model="ZZN" if trend else "ZNN")
+            fit = model.forecast(history, HORIZON, fitted=True, **arguments)
+        elif variant is Variant.SIMPLE_ETS:
+            fit = library().SimpleExponentialSmoothingOptimized().forecast(history, HORIZON, fitted=True)
+        elif isinstance(local, Intermittent):
+            fit = getattr(library(), local.model)(**local.arguments).forecast(history, HORIZON, fitted=True)
+        else:
+            return float(local.fit_predict(history, HORIZON, 0).sum())
+    return float(fit["mean"].sum())

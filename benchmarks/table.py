@@ -1,0 +1,46 @@
+"""What a run has measured, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmarks.measure import Result
+
+
+def write_json(results: Sequence[Result], path: Path) -> None:
+    """Write the list of the issue's form; what another run measured of other rows stays."""
+    names = {result.name for result in results}
+    earlier = json.loads(path.read_text()) if path.exists() else []
+    kept = [entry for entry in earlier if entry["name"] not in names]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps([*kept, *(result.to_json() for result in results)], indent=1) + "\n")
+
+
+def print_table(results: Sequence[Result], title: str) -> None:
+    """Print every line, also of what failed."""
+    table = Table(title=title, title_justify="left")
+    for column in ("name", "peer", "ours", "peer's", "unit", "ratio", "runs", "spread of ours", "spread of peer's"):
+        table.add_column(column, justify="left" if column in ("name", "peer", "unit") else "right", overflow="fold")
+    for line in results:
+        spreads = [line.spread["value"], line.spread["peer_value"]]
+        ends = ["-" if ends is None else f"{_short(ends[0])} .. {_short(ends[1])}" for ends in spreads]
+        numbers = (_short(line.value), _short(line.peer_value))
+        table.add_row(line.name, line.peer, *numbers, line.unit, _short(line.ratio), str(line.runs), *ends)
+    console = Console(width=150)
+    console.print(table)
+    for failure in dict.fromkeys(f"{line.name}: {line.failure}" for line in results if line.failure is not None):
+        console.print(failure, markup=False)
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "failed"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - where digits stop to matter
