@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from consumer.forecasting.backtesting import measures
+from consumer.forecasting.backtesting import Sums, add, measures
 from consumer.forecasting.calibration import valid_shifts
 from consumer.forecasting.evidence import ENSEMBLES, LOCAL_CANDIDATES, Evidence
 from consumer.forecasting.global_model.base import UnusableArtefactError
@@ -35,13 +35,13 @@ class Choices:
         losses: By segment and variant, the mean scaled pinball loss.
         weights: By segment, of LGBM in the ensemble.
         shifts: By target and pattern, see ``calibration.calibrated``.
-        measured: By candidate, over all products that were measured; see ``backtesting.measures``.
+        measured: By variant, each over all products; see ``backtesting.measures``.
     """
 
     losses: Mapping[str, Mapping[Variant, float]]
     weights: Mapping[str, float]
     shifts: Mapping[TargetType, Mapping[str, list[float]]]
-    measured: Mapping[str, Mapping[str, Any]]
+    measured: Mapping[Variant, Mapping[str, Any]]
 
     def better(self, segment: str, planned: Variant) -> Variant | None:
         """Give the model that should be tried before the planned one in a segment; None if there is none."""
@@ -62,22 +62,22 @@ def decide(summaries: Iterable[Mapping[str, Any]]) -> bytes:
     for summary in summaries:
         evidence.add_json(summary["evidence"])
     losses, weights = {}, {}
+    measured: dict[str, Sums] = {}
     for name in (f"{pattern}/{abc}" for pattern in PadraoDemanda for abc in ClasseABC):
         found = evidence.mean_losses(name, MINIMUM_PRODUCTS)
         if found:
             best = min(ENSEMBLES, key=lambda candidate: found[candidate])
             weights[name] = ENSEMBLES[best]
-            losses[name] = {
-                Variant.LGBM: found[Variant.LGBM],
-                Variant.ENSEMBLE: found[best],
-                **{variant: found[variant] for variant in LOCAL_CANDIDATES},
-            }
+            names = {Variant.LGBM: Variant.LGBM, Variant.ENSEMBLE: best} | {one: one for one in LOCAL_CANDIDATES}
+            losses[name] = {variant: found[candidate] for variant, candidate in names.items()}
+            for variant, candidate in names.items():
+                add(measured.setdefault(variant, {}), evidence.measured.get(name, {}).get(candidate, {}))
     content = {
         "format": FORMAT,
         "losses": losses,
         "weights": weights,
         "shifts": {target: scores.shifts() for target, scores in evidence.scores.items()},
-        "measured": {name: measures(sums) for name, sums in evidence.measured.items()},
+        "measured": {name: measures(sums) for name, sums in measured.items() if sums},
     }
     return json.dumps(content, sort_keys=True).encode()
 
@@ -98,7 +98,7 @@ def load_choices(artefact: bytes) -> Choices:
             },
             {name: _weight(value) for name, value in content["weights"].items()},
             {TargetType(target): valid_shifts(shifts) for target, shifts in content["shifts"].items()},
-            dict(content["measured"]),
+            {Variant(name): dict(found) for name, found in content["measured"].items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnusableArtefactError(f"choices cannot be read: {type(error).__name__}: {error}"[:300]) from error

@@ -58,12 +58,12 @@ class Evidence:
     Attributes:
         losses: By segment, the number of products and then for each candidate the sum of their losses, in
             thousandths of a product's scale.
-        measured: Of every candidate, over all products.
+        measured: By segment, of every candidate.
         scores: By target.
     """
 
     losses: dict[str, list[int]] = field(default_factory=dict)
-    measured: dict[str, Sums] = field(default_factory=dict)
+    measured: dict[str, dict[str, Sums]] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
 
     def measure(
@@ -76,8 +76,9 @@ class Evidence:
             actual: ``(horizon,)`` units.
             forecasts: ``(horizon, 5)`` by candidate.
         """
+        measured = self.measured.setdefault(segment(product), {})
         for name, quantiles in forecasts.items():
-            add(self.measured.setdefault(name, {}), error_sums(actual, quantiles))
+            add(measured.setdefault(name, {}), error_sums(actual, quantiles))
         unit = scale(known)
         if not unit or known.size < SHORT_WEEKS or not forecasts:
             return
@@ -95,8 +96,9 @@ class Evidence:
         """Add what ``to_json`` wrote."""
         for name, losses in value["losses"].items():
             self._add(name, losses)
-        for name, sums in value["measured"].items():
-            add(self.measured.setdefault(name, {}), sums)
+        for name, candidates in value["measured"].items():
+            for candidate, sums in candidates.items():
+                add(self.measured.setdefault(name, {}).setdefault(candidate, {}), sums)
         for target, counts in value["scores"].items():
             self.scores.setdefault(target, Scores()).add_json(counts)
 

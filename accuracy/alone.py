@@ -1,0 +1,44 @@
+"""Each of the engine's models on every product, whatever the plan would be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from accuracy.engine import SEED, trained_in
+from consumer.forecasting.fitting import forecast, product_seed
+from consumer.forecasting.forecasts import Sold, given
+from consumer.forecasting.given import NOTHING_GIVEN
+from consumer.forecasting.history import for_fitting, gapless, rows_by_product
+from consumer.forecasting.models import LOCAL_MODELS
+from consumer.forecasting.types import QUANTILES, Variant
+
+if TYPE_CHECKING:
+    from accuracy.engine import Work
+    from consumer.forecasting.types import FloatArray
+
+MODELS: Final = (Variant.LGBM, Variant.ENSEMBLE, *LOCAL_MODELS)
+
+
+def alone(request: tuple[Variant, Work]) -> FloatArray:
+    """Forecast a block with one model; where it fails, as on a history of five weeks, with the last value.
+
+    Returns:
+        ``(n, horizon, 5)`` units.
+    """
+    variant, work = request
+    chunk, trained = work.request, trained_in(work.directory)
+    products = {product.product_id: product for product in chunk.products}
+    sold = [Sold(products[name], gapless(rows, chunk.as_of)) for name, rows in rows_by_product(chunk.sales)]
+    told = given(sold, chunk.as_of, chunk.horizon, trained) if variant not in LOCAL_MODELS else {}
+    result = np.empty((len(sold), chunk.horizon, len(QUANTILES)))
+    for number, one in enumerate(sold):
+        history = for_fitting(one.history).volume
+        name = one.product.product_id
+        seed, own = product_seed(SEED, name), told.get(name, NOTHING_GIVEN)
+        quantiles, problem = forecast(variant, history, chunk.horizon, seed, own)
+        if problem is not None:
+            quantiles, _ = forecast(Variant.NAIVE, history, chunk.horizon, seed)
+        result[number] = quantiles
+    return result
