@@ -84,6 +84,12 @@ async def produce(
     return [_sent(command, place, now) for command, place in zip(commands, landed, strict=True)]
 
 
+async def send(producer: AIOKafkaProducer, topics: Topics, command: Outgoing) -> Sent:
+    """Send one command by the caller's producer, and wait for its acknowledgement as long as it takes."""
+    now = int(time.time() * 1000)
+    return _sent(command, await (await _send(producer, topics, command, now)), now)
+
+
 async def _send(
     producer: AIOKafkaProducer, topics: Topics, command: Outgoing, timestamp_ms: int
 ) -> asyncio.Future[Any]:

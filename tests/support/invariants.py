@@ -59,8 +59,9 @@ def each_bad_record_one_dead_letter(evidence: Evidence) -> list[str]:
     for message in evidence.journal.on(evidence.topics.dlq):
         letters[_origin(message)].add(message.content)
     bad = {sent.position for sent in evidence.sent if not sent.good}
+    rejected = _rejected(evidence)
     found = [f"{position} has {len(letters[position])} dead letters" for position in bad if len(letters[position]) != 1]
-    found += [f"{position} has no rejection" for position in bad if position.rejection_id not in _rejected(evidence)]
+    found += [f"{position} has no rejection" for position in bad if position.rejection_id not in rejected]
     return found + [f"{position} is a dead letter of a good record" for position in letters.keys() - bad]
 
 
