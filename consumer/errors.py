@@ -54,3 +54,7 @@ class StartupError(ConsumerError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class UnusableDatabaseError(ConsumerError):
+    """The database refuses the statements themselves (a missing column, table or right): no record is to blame."""

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from consumer.errors import TransientError
+from consumer.errors import TransientError, UnusableDatabaseError
 from consumer.failpoints import reach
 from consumer.received import Received, Refused, receive
 from consumer.verdict import Facts, judge, judge_cancels
@@ -118,10 +118,11 @@ class Intake:
 
         Raises:
             TransientError: Some of it may be persisted; take the same batch again.
+            UnusableDatabaseError: Nothing can be persisted before somebody has repaired the database.
         """
         try:
             return await self._take_together(records)
-        except TransientError:
+        except (TransientError, UnusableDatabaseError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours must not suffer for it
             if len(records) == 1:

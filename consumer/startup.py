@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from consumer.db.check import differences, format_differences
 from consumer.db.connection_errors import describe_connection_error
 from consumer.db.errors import is_transient
-from consumer.db.setup import current_revision, newest_revision
+from consumer.db.own_check import look_at_own_schema
 from consumer.errors import StartupError, TransientError
 from consumer.exit_codes import ExitCode
 from consumer.kafka.topics import existing_topics, planned_topics, retention_days
@@ -40,7 +40,7 @@ async def check_database(database: Database, settings: Settings, clock: Clock, l
         nonlocal problem
         try:
             async with database.engine.connect() as connection:
-                problem = await _schema_problem(connection)
+                problem = await _schema_problem(connection, log)
         except Exception as error:
             line = describe_connection_error(error, url)
             if is_transient(error):
@@ -52,18 +52,15 @@ async def check_database(database: Database, settings: Settings, clock: Clock, l
         raise StartupError(problem, ExitCode.SCHEMA)
 
 
-async def _schema_problem(connection: AsyncConnection) -> str | None:
-    """What the tables have that the service was not written for, None when they fit."""
+async def _schema_problem(connection: AsyncConnection, log: FilteringBoundLogger) -> str | None:
+    """What the tables have that the service cannot work with, None when they fit."""
     found = await differences(connection)
     if found:
         return format_differences(found)
-    revision, wanted = await current_revision(connection), newest_revision()
-    if revision == wanted:
-        return None
-    return (
-        f"the service's own schema forecast_consumer stands at revision {revision or 'none'}, "
-        f"this version needs {wanted}; run `forecast-consumer db migrate`"
-    )
+    own = await look_at_own_schema(connection)
+    if own.newer and own.problem is None:
+        log.info("schema_is_newer", revision=own.revision, newest_known=own.newest_known)
+    return own.problem
 
 
 async def check_broker(settings: Settings, clock: Clock, log: FilteringBoundLogger) -> None:

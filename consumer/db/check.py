@@ -64,17 +64,18 @@ def compare(expected: SchemaShape, found: SchemaShape) -> list[Difference]:
         if live is None:
             result.append(Difference(name, "", "table", "missing"))
             continue
-        result.extend(_columns(name, table, live))
+        result.extend(compare_columns(name, table, live, written=name in _WRITTEN))
         result.extend(_keys(name, table, live))
         result.extend(_labels(name, table, expected, found))
     return result
 
 
-def _columns(name: str, table: TableShape, live: TableShape) -> Iterator[Difference]:
+def compare_columns(name: str, table: TableShape, live: TableShape, *, written: bool) -> Iterator[Difference]:
+    """Columns that are missing or of another type, and, where we write, those that we would have to fill."""
     found = {column["name"]: column for column in live["columns"]}
     for column in table["columns"]:
         yield from _column(name, column, found.pop(column["name"], None))
-    if name not in _WRITTEN:
+    if not written:
         return
     for column in found.values():
         if not column["nullable"] and "default" not in column:

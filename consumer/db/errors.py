@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from consumer.errors import TransientError
+from consumer.errors import TransientError, UnusableDatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -21,17 +21,27 @@ Result = TypeVar("Result")
 
 # SQLSTATE classes after which the same work may succeed: connection, rollback, resources, operator, system.
 _TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
+# A demoted primary, and transactions that the server ended because they idled or lasted: the next one may succeed.
+_TRANSIENT_STATES = frozenset({"25006", "25P03", "25P04"})
+# What no record's values can bring about: a feature, catalogue, schema, table, column or right is missing.
+_UNUSABLE_CLASSES = frozenset({"0A", "3D", "3F", "42"})
 _TRANSIENT = (OSError, asyncio.TimeoutError, PoolTimeoutError, PendingRollbackError, asyncpg.InterfaceError)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether doing the same again later may succeed; a value that the driver cannot encode never will."""
-    driver_error = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    if any(isinstance(cause, asyncpg.DataError) for cause in (driver_error, driver_error.__cause__)):
+    """Whether doing the same again later may succeed; a value that the driver cannot encode never will.
+
+    A statement that was prepared before a table changed is prepared anew the next time.
+    """
+    driver_error = _driver_error(error)
+    causes = (driver_error, driver_error.__cause__)
+    if any(isinstance(cause, asyncpg.DataError) for cause in causes):
         return False
+    if any(isinstance(cause, asyncpg.InvalidCachedStatementError) for cause in causes):
+        return True
     state = getattr(driver_error, "sqlstate", None)
     if state is not None:
-        return str(state)[:2] in _TRANSIENT_CLASSES
+        return str(state)[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, (InterfaceError, OperationalError))
     return isinstance(error, _TRANSIENT)
@@ -48,9 +58,28 @@ def as_transient() -> Iterator[None]:
     except Exception as error:
         if not is_transient(error):
             raise
-        cause = getattr(error, "orig", None) or error
-        first_line = (str(cause).splitlines() or [""])[0]
-        raise TransientError(f"{type(cause).__name__}: {first_line}") from error
+        raise TransientError(_first_line(error)) from error
+
+
+@contextmanager
+def as_unusable() -> Iterator[None]:
+    """Raise UnusableDatabaseError in place of what is the fault of the schema or of missing rights."""
+    try:
+        yield
+    except DBAPIError as error:
+        if str(getattr(_driver_error(error), "sqlstate", None))[:2] in _UNUSABLE_CLASSES:
+            raise UnusableDatabaseError(_first_line(error)) from error
+        raise
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def _first_line(error: BaseException) -> str:
+    cause = getattr(error, "orig", None) or error
+    first_line = (str(cause).splitlines() or [""])[0]
+    return f"{type(cause).__name__}: {first_line}"
 
 
 def transient_errors(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select, text, update
 
 from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of
-from consumer.db.errors import as_transient
+from consumer.db.errors import as_transient, as_unusable
 from consumer.db.fenced import save_execution
 from consumer.db.outbox import insert_messages
 from consumer.db.own_tables import command
@@ -109,8 +109,13 @@ class SqlInbox:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlInboxTransaction]:
-        """Commits when the body ends."""
-        with as_transient():
+        """Commits when the body ends.
+
+        Raises:
+            TransientError: The database is away.
+            UnusableDatabaseError: It lacks what the statements need.
+        """
+        with as_unusable(), as_transient():
             async with self._database.transaction() as session:
                 yield SqlInboxTransaction(session, self._composer, self._clock)
 

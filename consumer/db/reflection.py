@@ -71,7 +71,9 @@ _TABLES = text("""
             FROM pg_constraint WHERE conrelid = pg_class.oid AND contype IN ('p', 'f')
         ) AS constraints
     FROM pg_class
-    WHERE relname = ANY(:names) AND relkind IN ('r', 'p') AND pg_table_is_visible(oid)
+    WHERE relname = ANY(:names) AND relkind IN ('r', 'p')
+      AND CASE WHEN cast(:schema AS text) IS NULL THEN pg_table_is_visible(oid)
+               ELSE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = cast(:schema AS text)) END
     ORDER BY relname
 """)
 _ENUMS = text("""
@@ -86,12 +88,17 @@ _ENUMS = text("""
 async def reflect(connection: AsyncConnection) -> SchemaShape:
     """Ask PostgreSQL, in two queries, for the tables and enum types that the mapping names and that exist."""
     wanted = mapped_schema()
-    tables = await connection.execute(_TABLES, {"names": list(wanted["tables"])})
+    tables = await reflect_tables(connection, wanted["tables"])
     enums = await connection.execute(_ENUMS, {"names": list(wanted["enums"])})
-    return {
-        "tables": {row.relname: _table_shape(row.columns, row.indexes, row.constraints) for row in tables},
-        "enums": {name: list(labels) for name, labels in enums},
-    }
+    return {"tables": tables, "enums": {name: list(labels) for name, labels in enums}}
+
+
+async def reflect_tables(
+    connection: AsyncConnection, names: Iterable[str], schema: str | None = None
+) -> dict[str, TableShape]:
+    """Those of the named tables that exist, in one schema or, without one, on the search path."""
+    rows = await connection.execute(_TABLES, {"names": list(names), "schema": schema})
+    return {row.relname: _table_shape(row.columns, row.indexes, row.constraints) for row in rows}
 
 
 def mapped_schema() -> SchemaShape:
@@ -103,7 +110,7 @@ def mapped_schema() -> SchemaShape:
     columns = [column for table in tables.values() for column in table.columns]
     enums = {column.type.name: list(column.type.enums) for column in columns if isinstance(column.type, Enum)}
     return {
-        "tables": {name: _mapped_table(table) for name, table in sorted(tables.items())},
+        "tables": {name: mapped_table(table) for name, table in sorted(tables.items())},
         "enums": {str(name): labels for name, labels in sorted(enums.items(), key=lambda item: str(item[0]))},
     }
 
@@ -123,7 +130,8 @@ def _table_shape(
     }
 
 
-def _mapped_table(table: Table) -> TableShape:
+def mapped_table(table: Table) -> TableShape:
+    """One table of a mapping in the same shape."""
     return {
         "columns": [_mapped_column(column) for column in table.columns],
         "primary_key": f"PRIMARY KEY {_listed(table.primary_key.columns)}",

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from consumer.db.database import Database
 from consumer.db.init import create_shared_tables
 from consumer.db.own_tables import SCHEMA
+from consumer.errors import TransientError
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Two processes that migrate at once must take turns; the lock ends with the transaction, also behind PgBouncer.
 _MIGRATION_LOCK: Final = 0x666F7265
+# While a migration waits for a table, everybody else waits behind it: so it waits briefly, and tries again.
+LOCK_SECONDS: Final = 2.0
+PAUSE_SECONDS: Final = 2.0
+TRIES: Final = 10
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_LOCK_TIMEOUT: Final = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 
 
 async def initialise(url: str) -> None:
@@ -31,20 +41,37 @@ async def initialise(url: str) -> None:
 
 
 async def migrate(url: str) -> tuple[str | None, str]:
-    """Bring our own schema to the newest revision.
+    """Bring our own schema to the newest revision; one that a newer version has migrated is left as it is.
 
     Returns:
         The revision before (None where there was none) and after.
+
+    Raises:
+        TransientError: Others hold the tables for so long that nothing was changed.
     """
-    async with Database.open(url) as database, database.engine.begin() as connection:
-        return await migrate_connection(connection)
+    async with Database.open(url) as database:
+        for _ in range(TRIES):
+            try:
+                async with database.engine.begin() as connection:
+                    await connection.execute(_LOCK_TIMEOUT, {"milliseconds": str(int(LOCK_SECONDS * 1000))})
+                    return await migrate_connection(connection)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
+    raise TransientError(
+        f"the schema {SCHEMA} was not migrated: its tables were in use at each of {TRIES} tries; "
+        "end the oldest transactions in pg_stat_activity and migrate again"
+    )
 
 
 async def migrate_connection(connection: AsyncConnection) -> tuple[str | None, str]:
-    """The same within the caller's transaction."""
+    """The same within the caller's transaction, waiting as long as it takes."""
     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     before = await current_revision(connection)
+    if before is not None and before not in known_revisions():
+        return before, before
     await connection.run_sync(_upgrade)
     return before, newest_revision()
 
@@ -60,12 +87,21 @@ async def current_revision(connection: AsyncConnection) -> str | None:
 
 def newest_revision() -> str:
     """The revision that this version of the service was written for."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - 0.3 s that only migrations pay
-
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    head = _scripts().get_current_head()
     if head is None:
         raise LookupError("the migrations directory holds no revision: the installation is broken")
     return head
+
+
+def known_revisions() -> frozenset[str]:
+    """All revisions that this version has; another one was made by a newer version."""
+    return frozenset(script.revision for script in _scripts().walk_revisions())
+
+
+def _scripts() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - 0.3 s that only migrations pay
+
+    return ScriptDirectory.from_config(_config())
 
 
 def _upgrade(connection: Connection) -> None:

@@ -14,8 +14,10 @@ from consumer.cli.work.printing import print_json
 from consumer.db.check import Difference, differences, format_differences
 from consumer.db.database import safe_url
 from consumer.db.init import NotEmptyError
+from consumer.db.own_check import OwnSchema, look_at_own_schema
 from consumer.db.own_tables import SCHEMA
-from consumer.db.setup import current_revision, initialise, migrate, newest_revision
+from consumer.db.setup import initialise, migrate
+from consumer.errors import TransientError
 from consumer.exit_codes import ExitCode
 
 
@@ -25,20 +27,19 @@ def check_tables(*, as_json: bool) -> ExitCode:
     Raises:
         CommandError: The database cannot be reached.
     """
-    found, revision = asyncio.run(_compare())
-    newest = newest_revision()
-    good = not found and revision == newest
+    found, own = asyncio.run(_compare())
+    good = not found and own.problem is None
     if as_json:
-        told = {"ok": good, "differences": found, "revision": revision, "newest_revision": newest}
+        told = {"ok": good, "differences": found, "revision": own.revision, "newest_revision": own.newest_known}
         print_json(told)
     elif good:
-        typer.echo(f"the tables are as mapped; schema {SCHEMA} stands at revision {revision}")
+        newer = ", which a newer version made and this one can work with" if own.newer else ""
+        typer.echo(f"the tables are as mapped; schema {SCHEMA} stands at revision {own.revision}{newer}")
     else:
         if found:
             say(format_differences(found))
-        if revision != newest:
-            stands = f"schema {SCHEMA} stands at revision {revision or 'none'}, not {newest}"
-            say(f"{stands}; run `forecast-consumer db migrate`")
+        if own.problem is not None:
+            say(own.problem)
     return ExitCode.OK if good else ExitCode.SCHEMA
 
 
@@ -50,7 +51,10 @@ def migrate_own_schema() -> None:
     """
     url = check_database_url(load_for_tool())
     with database_failures(url):
-        before, after = asyncio.run(migrate(url))
+        try:
+            before, after = asyncio.run(migrate(url))
+        except TransientError as error:
+            raise CommandError(str(error), exit_code=ExitCode.DATABASE) from error
     if before == after:
         typer.echo(f"schema {SCHEMA} stands at revision {after} already")
     else:
@@ -72,6 +76,6 @@ def initialise_database() -> None:
     typer.echo(f"created the backend's tables and schema {SCHEMA} in {safe_url(url)}")
 
 
-async def _compare() -> tuple[list[Difference], str | None]:
+async def _compare() -> tuple[list[Difference], OwnSchema]:
     async with open_database() as database, database.engine.connect() as connection:
-        return await differences(connection), await current_revision(connection)
+        return await differences(connection), await look_at_own_schema(connection)

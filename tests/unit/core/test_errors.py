@@ -42,6 +42,8 @@ PASSING: list[BaseException] = [
     asyncpg.AdminShutdownError("shut down"),  # 57
     asyncpg.QueryCanceledError("statement timeout"),  # 57
     asyncpg.PostgresIOError("no disk"),  # 58
+    asyncpg.ReadOnlySQLTransactionError("a demoted primary"),  # 25006
+    wrapped(asyncpg.InvalidCachedStatementError("a column has another type"), kind=exc.NotSupportedError),
     wrapped(asyncpg.SerializationError("again")),
     wrapped(asyncpg.DiskFullError("full"), kind=exc.OperationalError),
     wrapped(asyncpg.InterfaceError("connection is closed"), kind=exc.InterfaceError),
@@ -88,12 +90,12 @@ def test_what_stays_wrong_is_not_transient(error: BaseException) -> None:
 @pytest.mark.parametrize(
     ("state", "transient"),
     [
-        *((code, True) for code in ("08000", "40P01", "53300", "55P03", "57P03", "58030")),
-        *((code, False) for code in ("22021", "23505", "25006", "28P01", "42501", "XX000", "P0001")),
+        *((code, True) for code in ("08000", "25006", "25P03", "40P01", "53300", "55P03", "57P03", "58030")),
+        *((code, False) for code in ("22021", "23505", "25001", "28P01", "42501", "XX000", "P0001")),
     ],
 )
 def test_class_of_the_sqlstate_decides(state: str, *, transient: bool) -> None:
-    """With a SQLSTATE its first two characters decide, whatever SQLAlchemy calls the error."""
+    """With a SQLSTATE it alone decides, most often by its class, whatever SQLAlchemy calls the error."""
     for kind in (exc.DBAPIError, exc.OperationalError, exc.InterfaceError):
         assert is_transient(wrapped(sqlstate=state, kind=kind)) is transient
 
