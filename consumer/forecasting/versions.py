@@ -6,7 +6,10 @@ import platform
 from importlib.metadata import version
 from typing import Final
 
-_DISTRIBUTIONS: Final = ("forecast-consumer", "numpy", "scipy", "statsforecast")
+_DISTRIBUTIONS: Final = (
+    *("forecast-consumer", "numpy", "scipy", "statsforecast"),
+    *("coreforecast", "lightgbm", "pyarrow"),
+)
 
 
 def library_versions() -> dict[str, str]:
