@@ -101,15 +101,15 @@ def module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def servers() -> Iterator[tuple[EmbeddedPostgres, str, Kind]]:
-    """A PostgreSQL, and the address and kind of a broker; both end with the block."""
+def servers(settings: Mapping[str, str] | None = None) -> Iterator[tuple[EmbeddedPostgres, str, Kind]]:
+    """A PostgreSQL (with more settings, if need be), and the address and kind of a broker."""
     choice = choose_broker(os.environ)
     print(choice.header)
     if choice.kind == "embedded":
         raise SystemExit("the benchmark needs a real Kafka, and only the embedded broker is there")
     choice.broker.start()
     try:
-        with EmbeddedPostgres(durable=True, settings=POSTGRES) as postgres:
+        with EmbeddedPostgres(durable=True, settings={**POSTGRES, **(settings or {})}) as postgres:
             yield postgres, choice.broker.bootstrap_servers, choice.kind
     finally:
         choice.broker.close()
