@@ -24,7 +24,7 @@ async def close_consumer(consumer: Any, seconds: float, log: FilteringBoundLogge
     """
     try:
         async with asyncio.timeout(seconds):
-            await consumer.stop()
+            await _unless_cancelled_within(consumer.stop)
     except (KafkaError, TimeoutError, OSError) as error:
         log.warning("consumer_stop_failed", error=type(error).__name__)
         await _close(_parts(consumer))
@@ -44,7 +44,22 @@ async def _close(parts: Iterable[Callable[[], Awaitable[object]]]) -> None:
     for close in parts:
         with suppress(KafkaError, TimeoutError, OSError):
             async with asyncio.timeout(PART_SECONDS):
-                await close()
+                await _unless_cancelled_within(close)
+
+
+async def _unless_cancelled_within(close: Callable[[], Awaitable[object]]) -> None:
+    """Close, where aiokafka cancels tasks of its own and awaits them: that must not look as if we were cancelled.
+
+    Raises:
+        KafkaError: A task that it waited for was cancelled.
+    """
+    try:
+        await close()
+    except asyncio.CancelledError as error:
+        ours = asyncio.current_task()
+        if ours is None or ours.cancelling():
+            raise
+        raise KafkaError("cancelled within the client") from error
 
 
 def _parts(consumer: Any) -> Iterator[Callable[[], Awaitable[object]]]:

@@ -121,10 +121,14 @@ def plan(seed: int, lane: Lane, steps: int) -> list[Step]:
 def focused(kinds: tuple[str, ...]) -> tuple[Lane, ...]:
     """Few kinds, often, for a mutant."""
     ours = tuple(kind for kind in kinds if kind in _MEMBERS)
-    lanes = [Lane("processes-1", ours, (0.5, 1.5), (0, 1)), Lane("processes-2", ours, (0.5, 1.5), (2, 3))]
+    lanes = [Lane("processes-1", ours, (0.5, 1.5), (0, 1)), Lane("processes-2", ours, (0.5, 1.5), (3, 2))]
     lanes += [
-        Lane(name, tuple(kind for kind in kinds if kind in known), (1.0, 3.0))
-        for name, known in (("kafka", _KAFKA), ("postgres", _POSTGRES), ("group", _GROUP))
+        Lane(name, tuple(kind for kind in kinds if kind in known), pause)
+        for name, known, pause in (
+            ("kafka", _KAFKA, (1.0, 3.0)),
+            ("postgres", _POSTGRES, (0.3, 1.0)),
+            ("group", _GROUP, (1.0, 3.0)),
+        )
     ]
     return tuple(lane for lane in lanes if lane.kinds)
 
