@@ -12,26 +12,25 @@ from sqlalchemy.dialects.postgresql import JSONB
 from consumer.db.claims import read_claims
 from consumer.db.errors import transient_errors
 from consumer.db.fenced import SqlFencedWork, open_fenced
+from consumer.db.heartbeat import extend_leases
 from consumer.db.own_tables import chunk
 from consumer.errors import TransientError
 from consumer.forecasting.planning import products_from_json
-from consumer.model import ExecutionId, Lease
-from consumer.ports import ChunkProgress, LeaseState
+from consumer.ports import ChunkProgress
 from consumer.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from sqlalchemy import RowMapping
     from structlog.typing import FilteringBoundLogger
 
     from consumer.clock import Clock
     from consumer.db.claims import Unreadable
     from consumer.db.database import Database
     from consumer.forecasting.types import PlannedProduct
-    from consumer.model import Execution
+    from consumer.model import Execution, ExecutionId, Lease
     from consumer.outbound import Composer
-    from consumer.ports import Claim
+    from consumer.ports import Claim, LeaseState
 
 # Leases are judged by the database's clock alone: the clocks of the processes may be hours apart.
 _RESCUE: Final = text("""
@@ -60,13 +59,6 @@ _LEAVE: Final = text("""
        SET state = 'queued', lease_owner = NULL, lease_until = NULL, attempt = attempt - 1,
            available_at = clock_timestamp() + make_interval(secs => :delay)
      WHERE execucao_id = ANY(cast(:ids AS text[])) AND state = 'running'""")
-_EXTEND: Final = text("""
-    UPDATE forecast_consumer.command AS c
-       SET lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
-      FROM unnest(cast(:ids AS text[]), cast(:epochs AS bigint[])) AS held(execucao_id, epoch)
-     WHERE c.execucao_id = held.execucao_id AND c.lease_epoch = held.epoch AND c.state = 'running'
- RETURNING c.execucao_id, c.lease_epoch, c.cancel_reason IS NOT NULL AS cancelled,
-           coalesce(c.expires_at <= clock_timestamp(), false) AS expired""")
 _HAND_BACK: Final = text("""
     UPDATE forecast_consumer.command
        SET state = 'queued', lease_owner = NULL, lease_until = NULL, attempt = attempt - :uncounted,
@@ -142,19 +134,8 @@ class SqlCommandQueue:
 
     @transient_errors
     async def extend(self, leases: Sequence[Lease]) -> Mapping[Lease, LeaseState]:
-        """Prolong what is ours; what does not come back is lost."""
-        parameters = {
-            "ids": [lease.execucao_id for lease in leases],
-            "epochs": [lease.epoch for lease in leases],
-            "lease_seconds": self._lease_seconds,
-        }
-        async with self._heartbeat.transaction() as session:
-            rows = (await session.execute(_EXTEND, parameters)).mappings().all()
-        states = dict.fromkeys(leases, LeaseState.LOST)
-        for row in rows:
-            lease = Lease(ExecutionId(row["execucao_id"]), row["lease_epoch"])
-            states[lease] = _lease_state(row)
-        return states
+        """On the reserved connection."""
+        return await extend_leases(self._heartbeat, leases, self._lease_seconds)
 
     async def hand_back(self, lease: Lease) -> None:
         """Queue it again at once; the attempt does not count."""
@@ -202,9 +183,3 @@ class SqlCommandQueue:
         }
         async with self._database.transaction() as session:
             await session.execute(_HAND_BACK, parameters)
-
-
-def _lease_state(row: RowMapping) -> LeaseState:
-    if row["cancelled"]:
-        return LeaseState.CANCELLED
-    return LeaseState.EXPIRED if row["expired"] else LeaseState.HELD
