@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 from consumer.failpoints import VARIABLE
-from tests.chaos import upgrade
 from tests.e2e.service_process import _die_with_parent
 
 if TYPE_CHECKING:
@@ -115,7 +114,6 @@ class Member:
     wishes: dict[str, str] = field(default_factory=dict)
     _process: Born | None = None
     _log_start: int = 0
-    version: str = ""
     _failpoint: str = ""
 
     @property
@@ -156,7 +154,6 @@ class Member:
         self._failpoint = wishes.get(VARIABLE, "").partition(":")[0]
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FORECAST_")}
-        self.version = {**self.environment, **wishes}.get(upgrade.VARIABLE, "")
         environment |= {**self.environment, **wishes, "FORECAST_INSTANCE": f"{self.name}-{self.starts}"}
         self._process = await self.nursery.bear(environment, self.log)
         self.history.write("start", member=self.name, pid=self._process.pid, **wishes)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # In good order, killed, or by force at the end of the grace, which counts on its own below.
 EXPECTED_EXITS: Final = {"0", "-9", "7"}
-# Stopped (-15: before it minded signals) or killed early, servers away for long, a version that does not fit the schema.
+# Stopped or killed early, -15 before it minded signals; servers away for long; a schema that is too old.
 EXPECTED_AT_START: Final = {f"{code} at start" for code in ("0", "-9", "-15", "3", "4", "5")}
 SHOWN: Final = 15
 SHORT_SECONDS: Final = 80  # a shorter run need not reach every failpoint

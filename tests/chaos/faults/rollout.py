@@ -28,14 +28,12 @@ async def rolling_upgrade(rig: Rig, randomness: random.Random, members: Sequence
     early, *_ = order = randomness.sample(members, len(members))
     await _come_too_early(rig, early)
     await _migrate(rig)
-    for member in rig.fleet.members:
-        # Who crashes from here on comes back as the next version: that of today refuses the newer schema.
-        member.environment[upgrade.VARIABLE] = upgrade.NEXT
     for member in order:
-        await pause(randomness, 0.5, 1.5)
+        # Who crashes before its turn comes back as today's version, on the schema of the next.
+        await pause(randomness, 1, 2.5)
         async with member.lock:
-            if member.version != upgrade.NEXT:
-                await terminate(rig, member, "rolling upgrade")
+            member.environment[upgrade.VARIABLE] = upgrade.NEXT
+            await terminate(rig, member, "rolling upgrade")
             await member.up(UP_SECONDS)
 
 
