@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS: Final = 90.0
 FAULT_SECONDS: Final = 90.0
+ONCE_SECONDS: Final = 240.0  # for what treats every process and is not tried again
 PATIENCE_SECONDS: Final = 60.0  # a lane that owes something goes on for so long, where the machine was slow
 SAMPLE_SECONDS: Final = 2.0
 _AWAY: Final = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, AssertionError)
@@ -70,7 +71,7 @@ async def _run_lane(rig: Rig, lane: Lane, seed: int, deadline: float, patience: 
         started = time.monotonic()
         rig.history.write("begin", name=step.kind, lane=lane.name)
         try:
-            async with asyncio.timeout(FAULT_SECONDS):
+            async with asyncio.timeout(ONCE_SECONDS if lane.once else FAULT_SECONDS):
                 await FAULTS[step.kind](rig, random.Random(step.seed), members)
         except Exception:  # noqa: BLE001  a fault that could not be done is told, the others go on
             rig.history.write("fault_failed", name=step.kind, lane=lane.name, error=traceback.format_exc())

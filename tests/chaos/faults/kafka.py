@@ -107,7 +107,7 @@ async def _leave(rig: Rig, member: Member, *, by_force: bool) -> None:
         await terminate(rig, member, "offsets reset", stay_down=True)
 
 
-async def _commit_zero(rig: Rig, within: float = 20.0) -> None:
+async def _commit_zero(rig: Rig, within: float = 45.0) -> None:
     """Possible once the group has no member any more; a killed one is missed after its session's timeout."""
     places = [TopicPartition(name, number) for name in rig.topics.all[:4] for number in range(PARTITIONS)]
     deadline = time.monotonic() + within
