@@ -1,47 +1,30 @@
 """``ack_p50`` and ``ack_p99``: from produce to PENDENTE at the subscriber, at three rates.
 
-Producer and subscriber are the same for both sides; the floor's subscriber reads the very topic that was produced to.
+The floor's subscriber reads the very topic that was produced to: a bare round trip on the same broker.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from benchmarks.commands import predict
 from benchmarks.intake import ROLES
 from benchmarks.measure import Result, alternate, compare
 from benchmarks.observer import observe
+from benchmarks.travel import Traveller, travel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmarks.stage import Place, Stage
+    from benchmarks.stage import Stage
 
 RATES: Final = (10, 100, 1000)  # commands a second
 PERCENTILES: Final = (50, 99)
-PATIENCE_SECONDS: Final = 30.0
 COMMITS: Final = 300
-WARM_UP: Final = 20  # commands that open every connection before the clock counts
-
-
-@dataclass(slots=True)
-class Travel:
-    """When each command was sent and its answer seen, by the command's id."""
-
-    sent: dict[bytes, float] = field(default_factory=dict)
-    seen: dict[bytes, float] = field(default_factory=dict)
-
-    def milliseconds(self) -> list[float]:
-        """Of all that were answered."""
-        return [1000 * (self.seen[identity] - begun) for identity, begun in self.sent.items() if identity in self.seen]
 
 
 async def measure(stage: Stage) -> list[Result]:
@@ -60,14 +43,24 @@ async def measure(stage: Stage) -> list[Result]:
 async def _ours(stage: Stage) -> Mapping[str, float]:
     async with stage.place() as place, observe(place) as observer, stage.process(place, settings=ROLES) as process:
         await process.meanwhile(observer.assigned())
-        answer = place.topics.status, b"ce_causationid"
-        return await process.meanwhile(_all_rates(stage, place, *answer))
+        async with travel(place, place.topics.status, "ce_causationid") as traveller:
+            return await process.meanwhile(_all_rates(stage, traveller))
 
 
 async def _floor(stage: Stage) -> Mapping[str, float]:
     async with stage.place() as place:
-        travelled = await _all_rates(stage, place, place.topics.predict, b"ce_id")
+        async with travel(place, place.topics.predict, "ce_id") as traveller:
+            travelled = await _all_rates(stage, traveller)
         return travelled | {"commit p99": await _commit(place.url)}
+
+
+async def _all_rates(stage: Stage, traveller: Traveller) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for rate in RATES:
+        times = await traveller.milliseconds(rate, rate * stage.size(10, 2))
+        percentiles = np.percentile(times, PERCENTILES)
+        numbers |= {f"p{one} at {rate}/s": float(time) for one, time in zip(PERCENTILES, percentiles, strict=True)}
+    return numbers
 
 
 async def _commit(url: str) -> float:
@@ -83,57 +76,3 @@ async def _commit(url: str) -> float:
     finally:
         await connection.close()
     return float(np.percentile(times, 99))
-
-
-async def _all_rates(stage: Stage, place: Place, answers: str, identity: bytes) -> dict[str, float]:
-    servers = {"bootstrap_servers": stage.bootstrap_servers}
-    producer = AIOKafkaProducer(**servers, acks="all", enable_idempotence=True)
-    consumer = AIOKafkaConsumer(**servers, auto_offset_reset="earliest")
-    await producer.start()
-    try:
-        await consumer.start()
-        consumer.assign([TopicPartition(answers, number) for number in range(place.partitions)])
-        await _travel(producer, consumer, place.topics.predict, identity.decode(), WARM_UP, WARM_UP)
-        numbers: dict[str, float] = {}
-        for rate in RATES:
-            count = int(rate * stage.size(10, 2))
-            travel = await _travel(producer, consumer, place.topics.predict, identity.decode(), rate, count)
-            times = np.percentile(travel.milliseconds(), PERCENTILES)
-            numbers |= {f"p{one} at {rate}/s": float(time) for one, time in zip(PERCENTILES, times, strict=True)}
-        return numbers
-    finally:
-        await consumer.stop()
-        await producer.stop()
-
-
-async def _travel(
-    producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, topic: str, identity: str, rate: int, count: int
-) -> Travel:
-    """Send at a rate, and note when each answer comes.
-
-    Raises:
-        TimeoutError: An answer did not come.
-    """
-    travel = Travel()
-    listening = asyncio.create_task(_listen(consumer, travel, identity, count))
-    try:
-        begun = time.perf_counter()
-        for number in range(count):
-            await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
-            key, value, headers = predict(number)
-            travel.sent[key] = time.perf_counter()
-            await producer.send(topic, value, key, headers=headers)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await listening
-    finally:
-        listening.cancel()
-    return travel
-
-
-async def _listen(consumer: AIOKafkaConsumer, travel: Travel, identity: str, count: int) -> None:
-    while len(travel.seen) < count:
-        fetched = await consumer.getmany(timeout_ms=1000)
-        now = time.perf_counter()
-        for records in fetched.values():
-            for record in records:
-                travel.seen.setdefault(dict(record.headers)[identity], now)

@@ -8,6 +8,7 @@ import asyncpg
 
 PAYLOAD: Final = '{"produto_ids": ["P00000"], "horizonte_semanas": 13, "gatilho": "AGENDADO", "priority": 3}'
 SPREAD_DAYS: Final = 20  # how long ago the oldest finished command ended: less than retention keeps
+# Queued commands are as old as if intake had stored them in batches of 500: a batch has one time of receipt.
 _EXECUTIONS: Final = """
     INSERT INTO execucao_planejamento (id, tipo, status, gatilho, parametros, completed_at)
     SELECT $1 || number, 'FORECAST', $2::"StatusExecucao", 'AGENDADO', $3::jsonb, $4
@@ -19,8 +20,9 @@ _COMMANDS: Final = """
     SELECT '/benchmark', $1 || number, $1 || number, 'predict', 'AGENDADO', sha256($1::bytea), $2::jsonb, 3, 'filled',
            0, number, $3, 1, now() - age, CASE WHEN $3 = 'done' THEN now() - age END
       FROM generate_series(1, $4::int) AS number
-     CROSS JOIN LATERAL (SELECT CASE WHEN $3 = 'done' THEN make_interval(secs => number::float / $4 * 86400 * $5)
-                                ELSE interval '0' END AS age) AS old"""
+     CROSS JOIN LATERAL (
+        SELECT make_interval(secs => CASE WHEN $3 = 'done' THEN number::float / $4 * 86400 * $5
+                                     ELSE (($4 - number) / 500) * 0.03 END) AS age) AS old"""
 
 
 async def fill(url: str, *, finished: int = 0, queued: int = 0) -> None:

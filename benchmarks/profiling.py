@@ -1,16 +1,20 @@
-"""``python -m benchmarks.profiling intake|noop [COUNT]``: where the time goes, in the process and in the database.
+"""``python -m benchmarks.profiling intake|noop|stages [COUNT]``: where the time goes, in the process and the database.
 
 py-spy samples the service's processor time while it works; pg_stat_statements counts what reaches the database.
+``stages`` takes the time of each stage of an acknowledgement instead, at a hundred commands a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from benchmarks.commands import blast
 from benchmarks.cpu import server_seconds
@@ -19,6 +23,7 @@ from benchmarks.intake import ROLES
 from benchmarks.noop import SETTINGS
 from benchmarks.observer import observe
 from benchmarks.stage import SERVICE, module, open_stage, servers
+from benchmarks.travel import travel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
 WITHIN: Final = 300.0
 SAMPLES_A_SECOND: Final = 200
+STAGES_RATE: Final = 100
 LINES: Final = 45
 PRELOAD: Final = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_utility": "on"}
 _STATEMENTS: Final = """
@@ -39,6 +45,25 @@ _STATEMENTS: Final = """
       FROM pg_stat_statements JOIN pg_database AS d ON d.oid = dbid WHERE d.datname = current_database()
      ORDER BY total_exec_time DESC LIMIT 25"""
 _FRAME: Final = re.compile(r"^(?P<name>.+) \((?P<file>[^:)]+)(?::\d+)?\)$")
+
+
+async def stages(count: int) -> None:
+    """Print the median and p99 of each stage."""
+    with servers() as (postgres, bootstrap_servers, kind):
+        async with (
+            open_stage(postgres, bootstrap_servers, kind, 1, quick=True) as stage,
+            stage.place() as place,
+            observe(place) as observer,
+            stage.process(place, module("services.stages"), ROLES) as process,
+        ):
+            await process.meanwhile(observer.assigned())
+            async with travel(place, place.topics.status, "ce_causationid") as traveller:
+                travelled = await process.meanwhile(traveller.milliseconds(STAGES_RATE, count))
+    median, p99 = np.percentile(travelled, (50, 99))
+    print(f"{median:8.2f} {p99:8.2f}  ms from produce to PENDENTE (median, p99)")
+    for name, times in json.loads(process.lines[-1]).items():
+        median, p99 = np.percentile(times, (50, 99))
+        print(f"{median:8.2f} {p99:8.2f}  {name}: {len(times)} calls")
 
 
 async def main(what: str, count: int) -> None:
@@ -133,4 +158,5 @@ def _short(frame: str) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1000))  # noqa: PLR2004
+    wanted, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1000  # noqa: PLR2004
+    asyncio.run(stages(number) if wanted == "stages" else main(wanted, number))
