@@ -17,7 +17,9 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
 
 FROM python:3.11-slim
 
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/forecast-consumer forecast
+# A volume that is mounted on artefacts for the first time gets this directory's owner.
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/forecast-consumer forecast \
+    && install --directory --owner=forecast --group=forecast /var/lib/forecast-consumer/artefacts
 COPY --from=build /venv /venv
 # One thread for each model process: several processes share the cores already.
 ENV PATH=/venv/bin:$PATH \
