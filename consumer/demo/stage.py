@@ -100,7 +100,7 @@ async def open_stage(
     url = database_url or await _start_database(home, stack, console)
     await _create_tables(url)
     settings = await _settings(url, bootstrap_servers, stack, console)
-    environment = {**os.environ, **_environment(settings)}
+    environment = {**os.environ, **_environment(settings), "FORECAST_ARTEFACT_DIR": str(home / "artefacts")}
     service = ServerProcess([sys.executable, "-m", "consumer", "run"], home / "service.log", environment=environment)
     stack.callback(service.stop, within=STOP_SECONDS)
     return Stage(settings, service)
