@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from benchmarks.observer import Observer
     from benchmarks.stage import Stage
 
-PRODUCTS: Final, SMALLER: Final = 50_000, 10
+PRODUCTS: Final = 50_000
+SMALLER: Final = 10
 WEEKS: Final = 104
 WITHIN: Final = 7200.0
 EVERY_SECONDS: Final = 0.25
@@ -36,15 +37,16 @@ _MEGABYTE: Final = 1024**2
 _TABLES: Final = (
     """INSERT INTO produto (id, codigo, descricao, tipo_produto, preco_venda, updated_at)
        SELECT 'P' || lpad(n::text, 6, '0'), 'P' || n, 'product', 'ACABADO', 5 + n % 7, now()
-         FROM generate_series(1, $1::int) AS n""",
+         FROM generate_series(1, {products}) AS n""",
     """INSERT INTO sku_classification (id, produto_id, classe_abc, classe_xyz, padrao_demanda, updated_at)
        SELECT 'c' || id, id, (ARRAY['A', 'B', 'C'])[1 + right(id, 1)::int % 3]::"ClasseABC", 'Y',
               (ARRAY['REGULAR', 'ERRATICO', 'INTERMITENTE', 'LUMPY'])[1 + right(id, 1)::int % 4]::"PadraoDemanda", now()
-         FROM produto WHERE $1::int > 0""",
+         FROM produto""",
     # Every product has a level of its own, weeks that go up and down, and every other one weeks without a sale.
     """INSERT INTO serie_temporal (id, produto_id, data_referencia, granularidade, volume, receita)
-       SELECT n || '-' || w, 'P' || lpad(n::text, 6, '0'), date '2024-01-01' + 7 * w, 'semanal', v.volume, v.volume * (5 + n % 7)
-         FROM generate_series(1, $1::int) AS n CROSS JOIN generate_series(0, $2::int - 1) AS w
+       SELECT n || '-' || w, 'P' || lpad(n::text, 6, '0'), date '2024-01-01' + 7 * w, 'semanal', v.volume,
+              v.volume * (5 + n % 7)
+         FROM generate_series(1, {products}) AS n CROSS JOIN generate_series(0, {weeks} - 1) AS w
         CROSS JOIN LATERAL (
               SELECT CASE WHEN n % 2 = 0 AND hashint4(n * 1009 + w) % 5 < 3 THEN 0
                           ELSE 10 + n % 40 + abs(hashint4(w * 31 + n)) % 15 END AS volume) AS v""",
@@ -85,19 +87,22 @@ async def _peaks(stage: Stage, products: int) -> Mapping[str, float]:
         await seed(url, products)
         template = url.rsplit("/", 1)[1]
         settings = {"FORECAST_ARTEFACT_DIR": str(stage.directory / f"artefacts-{products}")}
-        async with stage.place(template=template) as place, observe(place) as observer:
-            async with stage.process(place, settings=settings) as process:
-                await process.meanwhile(observer.assigned())
-                numbers: dict[str, float] = {}
-                for count, (kind, topic) in enumerate(
-                    (("train", place.topics.train), ("predict", place.topics.predict)), start=1
-                ):
-                    began = time.perf_counter()
-                    async with sampled(process.pid) as peak:
-                        await blast(stage.bootstrap_servers, topic, 1, partial(_command, kind))
-                        await process.meanwhile(_ended(observer, count))
-                    numbers |= {kind: peak.megabytes, f"{kind}_s": time.perf_counter() - began}
-                await observer.concluded(2)
+        async with (
+            stage.place(template=template) as place,
+            observe(place) as observer,
+            stage.process(place, settings=settings) as process,
+        ):
+            await process.meanwhile(observer.assigned())
+            numbers: dict[str, float] = {}
+            for count, (kind, topic) in enumerate(
+                (("train", place.topics.train), ("predict", place.topics.predict)), start=1
+            ):
+                began = time.perf_counter()
+                async with sampled(process.pid) as peak:
+                    await blast(stage.bootstrap_servers, topic, 1, partial(_command, kind))
+                    await process.meanwhile(_ended(observer, count))
+                numbers |= {kind: peak.megabytes, f"{kind}_s": time.perf_counter() - began}
+            await observer.concluded(2)
     return {"peak": max(numbers["train"], numbers["predict"]), **numbers}
 
 
@@ -121,8 +126,8 @@ async def seed(url: str, products: int) -> None:
     """Products, classes and weekly sales, made by the database itself."""
     connection = await asyncpg.connect(url, timeout=15)
     try:
-        for statement, *arguments in _TABLES:
-            await connection.execute(statement, *[{"products": products, "weeks": WEEKS}[one] for one in arguments], timeout=1800)
+        for statement in _TABLES:
+            await connection.execute(statement.format(products=products, weeks=WEEKS), timeout=1800)
     finally:
         await connection.close(timeout=5)
 
@@ -144,4 +149,3 @@ async def sampled(pid: int) -> AsyncIterator[Peak]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
