@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     seed: int = Field(20_240_101, ge=0, le=2**31 - 1, description="of every random number in a forecast")
     champion_margin: float = Field(1.0, ge=0, description="points of WAPE by which a challenger must be better")
     automatic_choice: bool = Field(default=True, description="a backtest may put another model before the table's")
-    global_products: PositiveInt = Field(20, description="products with sales below which no global model is trained")
+    global_products: PositiveInt = Field(10, description="products with sales below which no global model is trained")
     fit_timeout_seconds: PositiveFloat = Field(
         1800.0, description="the fit of a global model that takes longer is killed"
     )

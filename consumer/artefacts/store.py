@@ -110,11 +110,10 @@ class FileArtefacts:
         models = self._root / MODELS / owner
         families = _children(models)
         unused += [family for family in families if f"{MODELS}/{owner}/{family.name}" not in referred]
-        for directory in unused:
-            _remove(directory)
+        removed = sum(_remove(directory) for directory in unused)
         if models.exists() and not _children(models):
             _remove(models)
-        return len(unused)
+        return removed
 
 
 class FileWorkspace:
@@ -195,9 +194,10 @@ def _newest_change(directory: Path) -> float:
         return float("inf")
 
 
-def _remove(directory: Path) -> None:
-    """Delete a tree; a file that another process deletes at the same time is no problem, nor one that cannot go."""
+def _remove(directory: Path) -> bool:
+    """Delete a tree that another process may be deleting as well; whether it is gone."""
     shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()
 
 
 @contextmanager

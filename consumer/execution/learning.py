@@ -25,6 +25,7 @@ from consumer.execution.tasks import (
     measure_candidates,
 )
 from consumer.failpoints import reach
+from consumer.forecasting.global_model.booster import PARAMETERS, ROUNDS
 from consumer.forecasting.training import TrainingRequest
 from consumer.forecasting.types import ChunkRequest
 from consumer.forecasting.versions import library_versions
@@ -85,7 +86,7 @@ class Learning:
         """Stands for everything that the models follow from: equal fingerprints give equal models."""
         parts = [f"{block} {target} {file.sha256}" for (block, target), file in sorted(self._rows.items())]
         parts += [f"{name} {version}" for name, version in sorted(library_versions().items())]
-        parts += [str(self._run.options.seed), str(self._known)]
+        parts += [str(self._run.options.seed), str(self._known), f"{sorted(PARAMETERS.items())} {ROUNDS}"]
         return sha256("\n".join(parts).encode()).hexdigest()
 
     async def make_rows(self, progress: Progress) -> None:

@@ -37,7 +37,7 @@ class JobOptions:
     seed: int = 0
     champion_margin: float = 1.0
     automatic_choice: bool = True
-    global_products: int = 20
+    global_products: int = 10
     fit_seconds: float = 1800.0
 
 

@@ -185,6 +185,14 @@ async def test_leftovers_are_listed_by_age_and_models_kept_by_reference(tmp_path
     assert names(tmp_path / "models") == [OWNER]
 
 
+async def test_what_cannot_be_deleted_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maintenance goes on until nothing is deleted any more: what stays there must not keep it going for ever."""
+    store = FileArtefacts(tmp_path, Late())
+    await store.workspace(OWNER, "a").keep("rows-0001.arrow", b"rows")
+    monkeypatch.setattr("consumer.artefacts.store.shutil.rmtree", lambda *_, **__: None)
+    assert await store.prune(OWNER, set()) == 0
+
+
 async def test_strange_owner_gets_a_directory_of_its_own(store: FileArtefacts, tmp_path: Path) -> None:
     """An id that is no UUID cannot lead out of the directory."""
     reference = await store.publish("../../etc", "LGBM", FILES)
