@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
-    """Seconds, but for ``batch``: messages of one round."""
+    """Seconds, but for ``batch``: messages of one round.
+
+    Whoever commits messages in this process wakes the relay. Those of other processes are looked for, every
+    ``poll_seconds`` as long as there were some within ``busy_seconds``, else every ``idle_seconds``.
+    """
 
     batch: int = 1000
     lease_seconds: float = 4.0
     poll_seconds: float = 0.05
+    idle_seconds: float = 0.25
+    busy_seconds: float = 2.0
     linger_seconds: float = 0.004
     error_pause_seconds: float = 1.0
 
@@ -53,6 +59,7 @@ class Relay:
         self._log = log
         self._wake = asyncio.Event()
         self._held_until = 0.0
+        self._busy_until = 0.0
         self.last_round = self.last_turn = clock.monotonic()
 
     def wake(self) -> None:
@@ -113,13 +120,20 @@ class Relay:
             await asyncio.sleep(self._options.error_pause_seconds)
             return 0
         self.last_round = self._clock.monotonic()
-        if not published:
+        if published:
+            self._busy_until = self.last_round + self._options.busy_seconds
+        else:
             await self._pause()
         return published
 
+    def _poll_seconds(self) -> float:
+        options = self._options
+        busy = self._clock.monotonic() < self._busy_until
+        return options.poll_seconds if busy else max(options.poll_seconds, options.idle_seconds)
+
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(self._options.poll_seconds):
+            async with asyncio.timeout(self._poll_seconds()):
                 await self._wake.wait()
         except TimeoutError:
             return

@@ -17,19 +17,23 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from consumer.clock import SystemClock
 from consumer.errors import PublishError, RecordRefusedError
 from consumer.kafka.closing import close_producer
 from consumer.kafka.connection import connection_arguments
+from consumer.kafka.missing import MissingTopics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from structlog.typing import FilteringBoundLogger
 
+    from consumer.clock import Clock
     from consumer.outbound import OutboxMessage
     from consumer.settings import Settings
 
-REPLY_METADATA_SECONDS: Final = 3.0  # a NestJS client may name a reply topic that does not exist
+REPLY_METADATA_SECONDS: Final = 3.0  # a NestJS client may name a reply topic that does not exist, or not yet
+LOOK_SECONDS: Final = 0.2
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024  # a dead letter is as large as the record was; the broker has the last word
 _FINAL: Final = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeError, InvalidTopicError)
 _FINAL_ON_REPLIES: Final = (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, AssertionError)
@@ -40,9 +44,10 @@ Outcome = Exception | None
 class KafkaPublisher:
     """``consumer.ports.Publisher``. Use ``async with``; whatever is published first connects."""
 
-    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+    def __init__(self, settings: Settings, log: FilteringBoundLogger, clock: Clock | None = None) -> None:
         self._settings = settings
         self._log = log
+        self._missing = MissingTopics(clock or SystemClock())
         self._producer: Any = None
         self._own_topics = {settings.topic_status, settings.topic_step_log, settings.topic_dlq}
         self._own_topics |= set(settings.command_topics.values())
@@ -69,7 +74,9 @@ class KafkaPublisher:
         await asyncio.gather(
             *(self._send_topic(producer, topic, rows, messages, outcomes) for topic, rows in by_topic.items())
         )
-        if any(isinstance(outcome, PublishError) for outcome in outcomes):
+        unknown = sum(isinstance(outcome, PublishError) for outcome in outcomes)
+        if unknown:
+            self._log.warning("producer_given_up", unacknowledged=unknown)
             await self._discard()
         return outcomes
 
@@ -103,13 +110,30 @@ class KafkaPublisher:
                 outcomes[position] = error
 
     async def _know_topic(self, producer: Any, topic: str) -> None:
+        """See that a reply topic is there; wait a moment for a new one, and the less, the more were missing lately.
+
+        Raises:
+            RecordRefusedError: The broker says that there is none.
+            TimeoutError: The broker says nothing.
+        """
+        if producer.client.cluster.partitions_for_topic(topic) is not None:
+            return
+        if topic in self._missing:
+            raise RecordRefusedError(f"reply topic {topic!r} was not there a moment ago")
+        answered = False
         try:
-            async with asyncio.timeout(REPLY_METADATA_SECONDS):
+            async with asyncio.timeout(REPLY_METADATA_SECONDS / (1 + len(self._missing))):
+                # All topics, because aiokafka would go on asking for ever for one that it was asked for by name.
+                while topic not in (await producer.client.fetch_all_metadata()).topics():
+                    answered = True
+                    await asyncio.sleep(LOOK_SECONDS)
+                answered = False
                 await producer.partitions_for(topic)
         except (KafkaError, TimeoutError) as error:
-            if not await _is_missing(producer, topic):
+            if not answered:
                 raise TimeoutError from error
-            raise RecordRefusedError(f"reply topic {topic!r} is not there: {type(error).__name__}") from error
+            self._missing.add(topic)
+            raise RecordRefusedError(f"reply topic {topic!r} is not there") from error
 
     async def _connected(self) -> Any:
         if self._producer is None:
@@ -139,15 +163,6 @@ class KafkaPublisher:
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer)
-
-
-async def _is_missing(producer: Any, topic: str) -> bool:
-    """Only a broker that answers can say so; one that is away says nothing of its topics."""
-    try:
-        metadata = await producer.client.fetch_all_metadata()
-    except KafkaError:
-        return False
-    return topic not in metadata.topics()
 
 
 async def _send(producer: Any, message: OutboxMessage) -> asyncio.Future[object]:

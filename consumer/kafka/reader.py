@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from consumer.settings import Settings
 
 CONNECT_SECONDS: Final = 10.0
+METADATA_SECONDS: Final = 60  # new partitions are read after it
 COMMIT_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 1.5  # a member that cannot say goodbye is missed when its session ends
 REBALANCE_SECONDS: Final = 5.0  # beyond the poll interval; aiokafka's own wait for the group has no end
@@ -106,18 +107,21 @@ class KafkaReader:
             await self.leave()  # nothing is fetched any more, and every poll would be empty
         if self._consumer is None:
             consumer = self._new_consumer()
+            topics = list(self._settings.command_topics.values())
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await consumer.start()
+                    for topic in topics:  # a group whose leader does not know them yet is given nothing to read
+                        await consumer._client._wait_on_metadata(topic)  # noqa: SLF001  as aiokafka's own start
             except BaseException as error:
                 await close_consumer(consumer, STOP_SECONDS, self._log)
                 if isinstance(error, (KafkaError, TimeoutError, OSError)):
-                    message = f"no broker answers at {self._settings.bootstrap_servers}: {type(error).__name__}"
+                    message = f"cannot read from Kafka at {self._settings.bootstrap_servers}: {type(error).__name__}"
                     raise TransientError(message) from error
                 raise
             # Only now: a consumer that has subscribed before waits in its start until the whole group is at rest.
             listener = _Listener(self._log, self._hold_pause)
-            consumer.subscribe(topics=list(self._settings.command_topics.values()), listener=listener)
+            consumer.subscribe(topics=topics, listener=listener)
             self._consumer = consumer
         return self._consumer
 
@@ -128,6 +132,7 @@ class KafkaReader:
             group_id=settings.group_id,
             enable_auto_commit=False,  # the timer would commit what is not persisted yet
             auto_offset_reset="earliest",  # a new group starts with the whole log: duplicates are dropped by identity
+            metadata_max_age_ms=METADATA_SECONDS * 1000,
             max_poll_records=settings.intake_batch,
             max_poll_interval_ms=int(settings.max_poll_interval_seconds * 1000),
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),

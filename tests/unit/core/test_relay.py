@@ -117,6 +117,21 @@ async def test_waking_ends_the_pause() -> None:
     assert publisher.sent == ["late"]
 
 
+async def test_idle_relay_looks_less_often() -> None:
+    """For a while after a message the outbox of other processes is looked at often, then at a fifth of the price."""
+    outbox, clock = events("a"), ManualClock()
+    options = RelayOptions(poll_seconds=0.0, idle_seconds=0.03, busy_seconds=2.0)
+    made = relay(outbox, FakePublisher(), options=options, clock=clock)
+    assert made._poll_seconds() == 0.03
+    assert await made._round_or_pause() == 1
+    clock.seconds = 1.9
+    assert made._poll_seconds() == 0.0
+    clock.seconds = 2.0
+    begun = asyncio.get_running_loop().time()
+    assert await made._round_or_pause() == 0
+    assert asyncio.get_running_loop().time() - begun >= 0.025
+
+
 async def test_stopping_relay_empties_the_outbox_first() -> None:
     """A relay that is told to stop publishes what is there, batch by batch, and ends."""
     outbox, publisher, stopping = events(*"abcde"), FakePublisher(), asyncio.Event()

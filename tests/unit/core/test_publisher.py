@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from consumer.errors import PublishError, RecordRefusedError
+from consumer.kafka import publisher as module
+from consumer.kafka.missing import MOST, REMEMBER_SECONDS, MissingTopics
+from consumer.kafka.publisher import KafkaPublisher
+from consumer.settings import Settings
+from tests.builders import message
+from tests.fakes import CapturedLog, ManualClock
+
+REPLY = "web.reply"
+
+
+class FakeProducer:
+    """Knows some topics, takes everything, and counts how often it was asked for all of them."""
+
+    def __init__(self, *topics: str) -> None:
+        self.topics = set(topics)
+        self.known: set[str] = set()
+        self.asked = 0
+        self.sent: list[str] = []
+        self.away = False
+        self.appears: str | None = None
+        self.client = SimpleNamespace(
+            cluster=SimpleNamespace(partitions_for_topic=lambda topic: {0} if topic in self.known else None),
+            fetch_all_metadata=self._fetch,
+            close=_nothing,
+        )
+        self._sender = SimpleNamespace(close=_nothing)
+
+    async def _fetch(self) -> Any:
+        if self.away:
+            raise KafkaConnectionError
+        self.asked += 1
+        there = set(self.topics)
+        if self.appears is not None:
+            self.topics.add(self.appears)
+        return SimpleNamespace(topics=lambda: there)
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        self.known.add(topic)
+        return {0}
+
+    async def send(self, topic: str, **_: Any) -> asyncio.Future[object]:
+        self.sent.append(topic)
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+async def _nothing() -> None:
+    return
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REPLY_METADATA_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+
+
+def publishing(producer: FakeProducer, clock: ManualClock | None = None) -> KafkaPublisher:
+    made = KafkaPublisher(Settings(), CapturedLog().log, clock or ManualClock())
+    made._producer = producer
+    return made
+
+
+async def reply(publisher: KafkaPublisher, topic: str = REPLY) -> Exception | None:
+    (outcome,) = await publisher.publish([message("e", topic=topic)])
+    return outcome
+
+
+async def test_reply_topic_is_looked_up_once() -> None:
+    """A reply topic that is there is found at once, and not looked for again."""
+    producer = FakeProducer(REPLY)
+    publisher = publishing(producer)
+    assert [await reply(publisher), await reply(publisher)] == [None, None]
+    assert (producer.asked, producer.sent) == (1, [REPLY, REPLY])
+
+
+async def test_new_reply_topic_is_waited_for() -> None:
+    """A topic that its client has just created may be known to the broker a moment later."""
+    producer = FakeProducer()
+    producer.appears = REPLY
+    assert await reply(publishing(producer)) is None
+    assert producer.asked == 2
+
+
+async def test_missing_reply_topic_costs_its_patience_once() -> None:
+    """A topic that is not there is refused, and again without any look for a while; then it is looked for again."""
+    producer, clock = FakeProducer(), ManualClock()
+    publisher = publishing(producer, clock)
+    first = await reply(publisher)
+    assert isinstance(first, RecordRefusedError)
+    assert REPLY in str(first)
+    asked = producer.asked
+    assert asked > 1
+    assert isinstance(await reply(publisher), RecordRefusedError)
+    assert producer.asked == asked
+    clock.seconds = REMEMBER_SECONDS
+    producer.topics.add(REPLY)
+    assert await reply(publisher) is None
+
+
+async def test_patience_shrinks_with_every_name_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that names another topic each time cannot hold up the others each time."""
+    monkeypatch.setattr(module, "REPLY_METADATA_SECONDS", 2.0)
+    publisher = publishing(FakeProducer())
+    for number in range(99):
+        publisher._missing.add(f"{number}.reply")
+    async with asyncio.timeout(1):
+        assert isinstance(await reply(publisher), RecordRefusedError)
+
+
+async def test_missing_reply_topic_holds_up_no_own_topic() -> None:
+    """What goes elsewhere in the same round is sent."""
+    producer = FakeProducer()
+    publisher = publishing(producer)
+    outcomes = await publisher.publish([message("a", topic=REPLY), message("b", topic=Settings().topic_status)])
+    assert isinstance(outcomes[0], RecordRefusedError)
+    assert (outcomes[1], producer.sent) == (None, [Settings().topic_status])
+
+
+async def test_broker_that_is_away_says_nothing_of_a_topic() -> None:
+    """Without an answer nothing is refused for good, and nothing is remembered."""
+    producer = FakeProducer()
+    producer.away = True
+    publisher = publishing(producer)
+    assert isinstance(await reply(publisher), PublishError)
+    assert len(publisher._missing) == 0
+
+
+def test_memory_of_missing_topics_is_bounded() -> None:
+    """The oldest names are forgotten when there are too many, and all of them after their time."""
+    clock = ManualClock()
+    missing = MissingTopics(clock)
+    for number in range(MOST + 5):
+        missing.add(str(number))
+    assert (len(missing), "4" in missing, "5" in missing) == (MOST, False, True)
+    missing.add("5")
+    clock.seconds = REMEMBER_SECONDS - 1
+    missing.add("6")
+    clock.seconds = REMEMBER_SECONDS
+    assert (len(missing), "6" in missing, "5" in missing) == (1, True, False)
