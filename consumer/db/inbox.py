@@ -195,7 +195,9 @@ class SqlInboxTransaction:
     async def _insert(self, received: Sequence[Received]) -> set[Identity]:
         if not received:
             return set()
-        parameters = {name: [read(item) for item in received] for name, (_, read) in _COLUMNS.items()}
+        # In one order, so that two members with the same commands from other partitions never wait for each other.
+        ordered = sorted(received, key=lambda item: item.identity)
+        parameters = {name: [read(item) for item in ordered] for name, (_, read) in _COLUMNS.items()}
         rows = await self._session.execute(_INSERT, parameters)
         return {Identity(row.source, row.event_id) for row in rows}
 

@@ -22,7 +22,7 @@ _COMMAND = select(
     *(command.c.event_id, command.c.origin_topic, command.c.origin_partition, command.c.origin_offset),
     *(command.c.received_at, command.c.available_at, command.c.finished_at, command.c.expires_at),
     *(command.c.lease_owner, command.c.lease_epoch, command.c.lease_until, command.c.cancel_reason),
-    *(command.c.products_processed, command.c.products_total, command.c.payload),
+    *(command.c.products_processed, command.c.products_total, command.c.replay_of, command.c.payload),
 )
 
 
@@ -31,7 +31,8 @@ class ExecutionReport:
     """One execution from all sides.
 
     Attributes:
-        command: Its row of ``forecast_consumer.command``; None if the service never took it.
+        command: Its row of ``forecast_consumer.command``, with the execution that it repeats as ``replay_of``; None if
+            the service never took it.
         results: Rows of ``forecast_resultado``.
         metrics: Rows of ``forecast_metrica``.
     """

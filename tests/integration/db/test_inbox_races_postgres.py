@@ -106,3 +106,13 @@ async def test_bad_record_cannot_end_an_execution_that_is_being_adopted(store: S
     assert await second == IntakeReport(refused=1)
     assert await store.status(uuid(1)) == "PENDENTE"
     assert [one["status"] for one in statuses(await store.messages())] == ["PENDENTE"]
+
+
+async def test_commands_are_inserted_in_one_order(store: Store) -> None:
+    """Whatever order a batch has: two members with the same commands from several partitions cannot deadlock."""
+    names = ("c", "a", "d", "b")
+    await store.take(*(record(event_id=name, offset=offset) for offset, name in enumerate(names)))
+    assert await store.rows("SELECT event_id FROM forecast_consumer.command ORDER BY ctid") == [
+        (name,) for name in sorted(names)
+    ]
+    assert [one["sequence"] for one in await store.events()] == [1] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,7 +11,7 @@ import pytest
 
 from consumer.intake import Inbox, Intake, IntakeReport
 from consumer.model import ExecutionId
-from tests.builders import COMMAND_TOPICS, record, reply_headers, uuid
+from tests.builders import COMMAND_TOPICS, received, record, reply_headers, uuid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -234,6 +235,13 @@ class InboxSuite:
         await taking(world).take([record(event_id="a", headers=reply_headers("web.reply", 2))])
         copies = [one for one in await world.messages() if one.topic == "web.reply"]
         assert [(one.partition, dict(one.headers)["kafka_correlationId"]) for one in copies] == [(2, b"corr-1")]
+
+    async def test_repetition_tells_what_it_repeats(self, world: World) -> None:
+        """The first event of an execution that a replay made names the execution that it repeats."""
+        item = replace(received(event_id="a", data={"execucao_id": uuid(2)}), replay_of=uuid(1))
+        async with world.inbox.transaction() as inbox:
+            await inbox.accept([item])
+        assert [one["replay_of"] for one in statuses(await world.messages())] == [uuid(1)]
 
     async def test_recreated_topic_is_not_mistaken_for_the_old_one(self, world: World) -> None:
         """A bad record at a known offset with another timestamp is a new record: its letter is written."""
