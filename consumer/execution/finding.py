@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -22,12 +23,9 @@ from schemas.commands import TrainForecast
 from schemas.enums import ModeloForecast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from consumer.execution.run import Run
     from consumer.execution.segmenting import Segments
     from consumer.forecasting.champion import Champion
-    from consumer.forecasting.types import PlannedProduct
     from consumer.ports import StoredFile
 
 GLOBAL: Final = frozenset({Variant.LGBM, Variant.ENSEMBLE})
@@ -75,8 +73,9 @@ async def _learn(run: Run, segments: Segments) -> Found:
     sold = sum(1 for product in segments.profiles if product.product_id in segments.overviews)
     if sold < run.options.global_products:
         return Found(untrained=f"a global model needs {run.options.global_products} products with sales, not {sold}")
-    key = _workspace_key(run, segments, segments.plan(AVAILABLE))
-    learning = open_learning(run, key, segments)
+    # In threads: planning tens of thousands of products takes seconds, and the event loop must not wait.
+    key = await asyncio.to_thread(_workspace_key, run, segments)
+    learning = await asyncio.to_thread(open_learning, run, key, segments)
     progress = Progress(run, Step.SEGMENT_SKUS, 2 * sold)
     await learning.make_rows(progress)
     about = await _reuse(run, learning)
@@ -139,9 +138,9 @@ async def _files_of(run: Run, best: Champion) -> dict[str, StoredFile]:
     return files
 
 
-def _workspace_key(run: Run, segments: Segments, products: Sequence[PlannedProduct]) -> str:
+def _workspace_key(run: Run, segments: Segments) -> str:
     """Stands for everything but the sales that checkpoints are made of."""
     parts = [str(segments.as_of), str(run.learned_until(segments.as_of)), str(run.options.seed)]
-    parts += [repr(product) for product in products]
+    parts += [repr(product) for product in segments.plan(AVAILABLE)]
     parts += [f"{name} {version}" for name, version in sorted(library_versions().items())]
     return sha256("\n".join(parts).encode()).hexdigest()[:32]

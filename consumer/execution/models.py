@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from consumer.errors import TransientError
@@ -131,7 +132,7 @@ class OwnModels:
             run, as_of = self._run, self._plan.as_of
             overviews = await run.sales.overview(run.claim.command.produto_ids, as_of)
             segments = await segment(run, as_of, {entry.product_id: entry for entry in overviews})
-            self._learning = open_learning(run, self._key, segments)
+            self._learning = await asyncio.to_thread(open_learning, run, self._key, segments)
         return self._learning
 
 

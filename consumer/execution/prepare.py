@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -48,7 +49,7 @@ async def prepare(run: Run) -> tuple[Plan, Learning | None]:
             _pass_on_to_segmenting(work.execution, run.clock.now(), len(overviews))
     segments = await segment(run, as_of, overviews)
     found = await find_models(run, segments)
-    products = _planned(run, segments, found)
+    products = await asyncio.to_thread(_planned, run, segments, found)
     chunks = plan_chunks(products, run.options.chunk_products)
     plan = _plan(run, segments, found, products)
     async with run.queue.fenced(run.claim.lease) as work:

@@ -35,7 +35,7 @@ async def store_bundle(run: Run, plan: Plan, models: ModelsOfRun) -> Bundle | No
         reference,
         hashes,
         {**plan.models.about, "models": parameters},
-        choices.measured,
+        {str(name): measured for name, measured in choices.measured.items()},
         None if before in (None, NEVER_TRAINED) else before,
     )
 
