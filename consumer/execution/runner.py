@@ -150,14 +150,14 @@ class Runner:
             async with asyncio.timeout(HASTE_SECONDS):
                 await self._queue.hand_back(lease)
             self._log.info("execution_handed_back")
-        except (TransientError, TimeoutError) as error:
-            self._log.warning("lease_left_to_expire", error=str(error) or "timed out")
+        except Exception as error:  # noqa: BLE001 - whatever it was, the lease runs out and another worker goes on
+            self._log.warning("lease_left_to_expire", error=str(error) or type(error).__name__)
 
     async def _set_aside(self, lease: Lease) -> None:
         try:
             await self._queue.retry_later(lease, self._retry.longest)
-        except TransientError as error:
-            self._log.warning("execution_abandoned", error=str(error))
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._log.warning("execution_abandoned", error=str(error) or type(error).__name__)
 
     async def _end_in_error(self, lease: Lease, error: PermanentError) -> None:
         self._log.warning("execution_failed", code=error.code.value, error=error.message)

@@ -229,12 +229,13 @@ async def test_end_of_the_grace_hands_back_in_haste() -> None:
     assert bench.queue.handed_back == [bench.claim.lease]
 
 
-async def test_end_of_the_grace_with_the_database_gone_is_quiet() -> None:
-    """What cannot be handed back at the very end waits for the end of its lease."""
+@pytest.mark.parametrize("error", [TransientError("gone"), KeyError("a bug")])
+async def test_end_of_the_grace_with_the_database_gone_is_quiet(error: Exception) -> None:
+    """What cannot be handed back at the very end, whatever the reason, waits for the end of its lease."""
     bench = Bench(ScriptedJob(hang=True))
     running = asyncio.create_task(bench.run())
     await bench.job.started.wait()
-    bench.queue.fail_with = TransientError("gone")
+    bench.queue.fail_with = error
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -260,12 +261,13 @@ async def test_end_that_cannot_be_written_is_set_aside(error: Exception) -> None
     assert bench.log.entries[-1]["exc_info"]
 
 
-async def test_database_gone_while_setting_aside_is_survived() -> None:
-    """If an execution cannot even be set aside, its lease runs out; the worker goes on."""
+@pytest.mark.parametrize("failure", [TransientError("gone"), KeyError("a bug")])
+async def test_database_gone_while_setting_aside_is_survived(failure: Exception) -> None:
+    """If an execution cannot even be set aside, for whatever reason, its lease runs out; the worker goes on."""
 
     class DyingQueue(UnwritableQueue):
         async def retry_later(self, lease: Lease, delay_seconds: float) -> None:
-            self.fail_with = TransientError("gone")
+            self.fail_with = failure
             await super().retry_later(lease, delay_seconds)
 
     bench = Bench(ScriptedJob(PermanentError(ErrorCode.NO_DATA, "no sales")), queue=DyingQueue())
