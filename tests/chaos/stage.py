@@ -70,15 +70,18 @@ async def staged(directory: Path, history: History, seed: int, mutant: str | Non
 @contextlib.contextmanager
 def _client_log(path: Path) -> Iterator[None]:
     """What the driver's own clients say of servers that go away is for nobody's screen."""
-    log, handler = logging.getLogger("aiokafka"), logging.FileHandler(path)
+    handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    before, log.propagate = log.propagate, False
-    log.addHandler(handler)
+    logs = [logging.getLogger(name) for name in ("aiokafka", "asyncio")]
+    for log in logs:
+        log.addHandler(handler)
+        log.propagate = False
     try:
         yield
     finally:
-        log.propagate = before
-        log.removeHandler(handler)
+        for log in logs:
+            log.removeHandler(handler)
+            log.propagate = True
         handler.close()
 
 
