@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from consumer.artefacts.files import UnusableFileError
+from consumer.errors import TransientError
 from consumer.execution.chunks import compute_chunks
 from consumer.execution.closing import close
 from consumer.execution.models import open_models
 from consumer.execution.prepare import prepare
 from consumer.execution.run import JobOptions, Plan, Run
+from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.steps import Step
 
 if TYPE_CHECKING:
@@ -51,12 +54,19 @@ class ForecastJob:
             work.execution.begin(run.clock.now())
             if claim.plan is None:
                 work.execution.start_step(Step.LOAD_DATA, run.clock.now())
+        try:
+            await self._go_on(run)
+        except (UnusableFileError, UnusableArtefactError) as error:
+            await run.artefacts.clear(claim.lease.execucao_id)
+            raise TransientError(f"a model or checkpoint cannot be used and is made anew: {error}") from error
+        await run.artefacts.clear(claim.lease.execucao_id)
+
+    async def _go_on(self, run: Run) -> None:
         learning = None
-        if claim.plan is not None:
-            plan = Plan.from_json(claim.plan)
+        if run.claim.plan is not None:
+            plan = Plan.from_json(run.claim.plan)
         else:
             plan, learning = await prepare(run)
         models = open_models(run, plan, learning)
         await compute_chunks(run, plan, models)
         await close(run, plan, models)
-        await run.artefacts.clear(claim.lease.execucao_id)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from consumer.artefacts.files import UnusableFileError
 from consumer.errors import TransientError
 from consumer.execution.learning import CHOICES, CUT, REVENUE, VOLUME, Learning
 from consumer.execution.progress import Progress
 from consumer.execution.segmenting import segment
-from consumer.execution.tasks import TooLittleToLearn
+from consumer.execution.tasks import TooLittleToLearn, parameters_of
+from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.selection import AVAILABLE
 from consumer.ports import ArtefactError, StoredFile
 from schemas.enums import TargetType
@@ -67,10 +69,12 @@ class ChampionModels:
     async def opening(self) -> Models:
         """Files of every chunk."""
         try:
-            return as_models(await self._run.artefacts.find(self._reference, self._hashes))
-        except ArtefactError as error:
+            models = as_models(await self._run.artefacts.find(self._reference, self._hashes))
+            await self._run.compute.run(parameters_of, models)  # another version of the service may go on with it
+        except (ArtefactError, UnusableFileError, UnusableArtefactError) as error:
             self.lost = str(error)
             return ()
+        return models
 
     async def closing(self) -> Models:
         """The same."""

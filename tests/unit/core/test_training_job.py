@@ -192,6 +192,29 @@ def drain_in_chunks(bench: Bench, request: Any) -> None:
         bench.draining.set()
 
 
+async def test_checkpoint_of_another_version_is_made_again(trained: Training, tmp_path: Path) -> None:
+    """A model that this version cannot read, whole as it is, costs an attempt and not the execution."""
+    bench = Training(tmp_path, before=lambda request: drain_in_chunks(bench, request))
+    first = bench.queue.add(claim(TRAIN))
+    with pytest.raises(DrainingError):
+        await bench.run(first)
+    age(tmp_path / "work")
+    bench.draining.clear()
+    bench.compute._before = None
+    with pytest.raises(TransientError, match="made anew"):
+        await bench.run(bench.queue.resumed(first))
+    await bench.run(bench.queue.resumed(first))
+    assert bench.bundle == trained.bundle
+
+
+def age(work: Path) -> None:
+    """Put a model of another format in the place of the first one, under a name that vouches for it."""
+    content = b'{"format": "of another version"}'
+    [path] = work.rglob("cut-volume.*.json")
+    path.unlink()
+    path.with_name(f"cut-volume.{sha256(content).hexdigest()}.json").write_bytes(content)
+
+
 async def test_drain_stops_between_blocks(tmp_path: Path) -> None:
     """A process that shuts down while it learns keeps the block in hand and hands back."""
     bench = Training(
