@@ -34,6 +34,7 @@ FAULT_SECONDS: Final = 90.0
 ONCE_SECONDS: Final = 240.0  # for what treats every process and is not tried again
 PATIENCE_SECONDS: Final = 60.0  # a lane that owes something goes on for so long, where the machine was slow
 SAMPLE_SECONDS: Final = 2.0
+MOST_QUEUED: Final = 150  # more is what a slow machine would need minutes for
 _AWAY: Final = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, AssertionError)
 
 
@@ -44,7 +45,7 @@ async def storm(rig: Rig, lanes: Sequence[Lane], seed: int, seconds: float, rate
     """
     deadline = time.monotonic() + seconds
     stopping = asyncio.Event()
-    load = Load(rig.topics, rig.history, seed, rate)
+    load = Load(rig.topics, rig.history, seed, rate, lambda: rig.queued > MOST_QUEUED)
     sampler = asyncio.create_task(sample_offsets(rig, stopping))
     traffic = asyncio.create_task(load.run(stopping))
     try:
@@ -103,6 +104,7 @@ async def _sample(rig: Rig) -> None:
     async with connected(rig.url) as connection:
         rows = await connection.fetch(_ORIGINS)
         refused = await connection.fetch('SELECT topic, partition, "offset" FROM forecast_consumer.refused_record')
+        rig.queued = await connection.fetchval(_QUEUED)
     left = {tuple(row)[:3] for row in (*rows, *refused)}
     known = {tuple(row)[3:] for row in rows}  # of a repeated command, another record has left the row
     for attempt in rig.history.attempts.values():
@@ -152,6 +154,7 @@ async def leave(rig: Rig) -> None:
 
 _ORIGINS: Final = """
     SELECT origin_topic, origin_partition, origin_offset, source, event_id FROM forecast_consumer.command"""
+_QUEUED: Final = "SELECT count(*) FROM forecast_consumer.command WHERE state <> 'done'"
 _LEFT: Final = """
     SELECT (SELECT count(*) FROM forecast_consumer.command WHERE state <> 'done') AS commands,
            (SELECT count(*) FROM forecast_consumer.outbox WHERE parked_reason IS NULL) AS messages"""

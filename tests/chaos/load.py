@@ -14,6 +14,8 @@ from aiokafka.errors import KafkaError
 from tests.chaos.records import SPECIAL, Planned, Records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.chaos.history import Attempt, History
     from tests.support.topics import Topics
 
@@ -26,12 +28,13 @@ _SPECIAL_SHARE: Final = 0.4
 
 @dataclass(slots=True)
 class Load:
-    """Ordinary commands at ``rate`` a second, specials between them, each on its own clock. Use ``async with``."""
+    """Ordinary commands at ``rate`` a second unless ``busy``, specials between them, each on its own clock."""
 
     topics: Topics
     history: History
     seed: int
     rate: float
+    busy: Callable[[], bool] = lambda: False
     _producer: AIOKafkaProducer | None = None
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -46,7 +49,8 @@ class Load:
         names = list(SPECIAL)
         weights = [_OFTEN.get(name, 1) for name in names]
         while not stopping.is_set():
-            await self._launch(records.ordinary())
+            if not self.busy():
+                await self._launch(records.ordinary())
             if randomness.random() < _SPECIAL_SHARE:
                 await self._launch(records.special(wishes.pop() if wishes else randomness.choices(names, weights)[0]))
             with contextlib.suppress(TimeoutError):

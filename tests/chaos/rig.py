@@ -41,6 +41,7 @@ class Rig:
         url: The database, reached directly.
         aims: Which failpoint a process is led to next.
         forced: Ends by force that nothing excused.
+        queued: Commands that have not ended, as they were last counted.
     """
 
     servers: Servers
@@ -50,6 +51,7 @@ class Rig:
     url: str
     aims: Aims
     forced: list[str] = field(default_factory=list)
+    queued: int = 0
 
 
 async def pause(randomness: random.Random, low: float, high: float) -> None:
