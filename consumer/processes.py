@@ -15,7 +15,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from consumer.errors import TransientError
 from consumer.forecasting.compute import THREAD_VARIABLES, warm_up
@@ -27,6 +27,7 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 STOP_SECONDS: Final = 2.0
+PIPE_LOCK_SECONDS = 10.0  # a request or result needs milliseconds; the lock of a process that died lasts for ever
 QUEUED_CHUNKS: Final = 10  # a call waits for no more than so many others
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -64,7 +65,7 @@ class ProcessCompute:
         future = pool.submit(function, allowed, request)
         try:
             # wrap_future hands a cancellation on, and pebble answers it by killing the process. The pool bounds what
-            # runs; this bounds the waiting for a place in it, and for a pipe that a dying process has left locked.
+            # runs; this bounds the waiting for a place in it.
             async with asyncio.timeout(QUEUED_CHUNKS * max(allowed, self._timeout_seconds)):
                 return await asyncio.wrap_future(future)
         except ProcessExpired as error:
@@ -119,6 +120,8 @@ async def _close(pool: ProcessPool) -> None:
 def _start_process(memory_megabytes: int | None = None) -> None:
     # pebble's own handler is Python, which waits for the end of a model's compiled code: 3 s a process until SIGKILL.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # The pipes are shared: with the lock of one that died, all others end after this time, and a new pool is made.
+    CONSTS.channel_lock_timeout = PIPE_LOCK_SECONDS
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     _die_with_parent()
     if memory_megabytes is not None:

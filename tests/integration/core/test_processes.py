@@ -135,6 +135,35 @@ async def test_closing_the_pool_leaves_no_process(tmp_path: Path, monkeypatch: p
     assert task.done()
 
 
+async def test_native_code_does_not_delay_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes in the middle of one long call of native code are gone as soon as the pool is closed."""
+    monkeypatch.setattr(processes, "_start_process", model_work.start_in_haste)
+    paths = [tmp_path / str(number) for number in range(3)]
+    async with ProcessCompute(3, 30.0) as pool:
+        tasks = [asyncio.create_task(pool.run(model_work.compute_and_tell, str(path))) for path in paths]
+        pids = [await asyncio.to_thread(told_pid, path) for path in paths]
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2  # pebble alone would take three seconds for each
+    assert all([await gone(pid, 1) for pid in pids])
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=5)
+
+
+async def test_process_that_dies_with_the_pipe_locked_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a process is killed while it holds the pipe that all share, calls fail for a while and then succeed."""
+    monkeypatch.setattr(processes, "_start_process", model_work.start_in_haste)
+    async with ProcessCompute(2, 30.0) as pool, asyncio.timeout(60):
+        with pytest.raises(TransientError):
+            await pool.run(model_work.die_holding_the_pipe, None)
+        while True:
+            try:
+                assert await pool.run(model_work.double, 2) == 4
+                break
+            except TransientError:
+                continue
+
+
 async def test_closed_pool_says_how_to_open_it() -> None:
     """Use without ``async with`` is a mistake of the caller, said in words."""
     with pytest.raises(RuntimeError, match="async with"):
