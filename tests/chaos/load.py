@@ -57,10 +57,6 @@ class Load:
                 await asyncio.wait_for(stopping.wait(), randomness.expovariate(self.rate))
         await self.settle()
 
-    async def canary(self, records: Records) -> Attempt:
-        """One command after the storm."""
-        return await self._launch(records.ordinary())
-
     async def settle(self) -> None:
         """Until the outcome of everything is known, or known to be unknown."""
         if self._sending:
