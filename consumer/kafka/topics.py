@@ -92,7 +92,10 @@ async def retention_days(settings: Settings) -> dict[str, float]:
 async def _create(admin: Any, plan: TopicPlan, replication: int) -> bool:
     """False when somebody else created it meanwhile."""
     topic = NewTopic(plan.name, plan.partitions, replication, topic_configs=plan.config)
-    answer = await admin.create_topics([topic])
+    try:
+        answer = await admin.create_topics([topic])
+    except AttributeError as error:  # aiokafka's way to say so, in a cluster that has just started
+        raise TransientError("the cluster has no controller yet; try again in a moment") from error
     for name, code, *message in answer.topic_errors:
         error = for_code(code)
         if error is TopicAlreadyExistsError:

@@ -10,7 +10,7 @@ from aiokafka.admin import NewTopic
 from consumer.errors import OffsetsLostError, PublishError, RecordRefusedError, TransientError
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
-from consumer.kafka.topics import create_topics, existing_topics, planned_topics, retention_days
+from consumer.kafka.topics import _create, create_topics, existing_topics, planned_topics, retention_days
 from consumer.ports import Batch
 from consumer.settings import Settings
 from tests.builders import message
@@ -236,6 +236,17 @@ async def test_topics_are_created_once_as_planned(topics: Topics) -> None:
     topics.created.extend(names)
     assert await create_topics(settings, 2, 1) == []
     assert names <= await existing_topics(settings)
+
+
+async def test_cluster_without_a_controller_is_said_in_words() -> None:
+    """A cluster that has just started may have nobody yet who creates topics: a TransientError, no traceback."""
+
+    class Admin:
+        async def create_topics(self, _: object) -> None:
+            raise AttributeError("'NoneType' object has no attribute 'nodeId'")
+
+    with pytest.raises(TransientError, match="no controller yet"):
+        await _create(Admin(), planned_topics(Settings(), 1)[0], 1)
 
 
 @pytest.mark.full_broker
