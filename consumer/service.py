@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STALE_SECONDS: Final = 60.0  # without a poll or a relay round, the process is not ready
 FLUSH_SECONDS: Final = 4.0  # of the grace, kept for the outbox, but no more than a quarter
-CLOSE_SECONDS: Final = 4.0  # likewise, for connections and processes
+CLOSE_SECONDS: Final = 4.0  # likewise, for connections and processes, but no more than a third
 FORCE_SECONDS: Final = 1.5  # after the grace, before the process is ended by force
 
 
@@ -137,7 +137,7 @@ class Service:
 
         Whatever hangs, some of the grace is left for the next phase, and for who closes our resources.
         """
-        flush, close = min(FLUSH_SECONDS, self._grace / 4), min(CLOSE_SECONDS, self._grace / 4)
+        flush, close = min(FLUSH_SECONDS, self._grace / 4), min(CLOSE_SECONDS, self._grace / 3)
         self._log.info("stopping", grace_seconds=self._grace)
         await self._let_end(("intake", "worker"), self._grace - flush - close, flush / 2)
         self._relay_stopping.set()

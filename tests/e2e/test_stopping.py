@@ -72,7 +72,7 @@ def stop(capsys: pytest.CaptureFixture[str]) -> Stop:
 async def test_idle(topics: Topics, own_url: str, make_service: MakeService, stop: Stop) -> None:
     """Without work the process leaves at once, and its leases are given up."""
     async with running(topics, own_url, make_service) as service:
-        assert await stop(service) < 3
+        assert await stop(service) < GRACE * 0.75
     assert await scalar(own_url, RELAY_LEASES) == 0
 
 
