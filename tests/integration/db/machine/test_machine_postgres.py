@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -21,6 +22,7 @@ WORTH_REACHING = (
 )
 
 
+@pytest.mark.timeout(3600 if EXAMPLES else 600)
 def test_repositories_do_what_the_model_does(initialised_database_url: str) -> None:
     """Whatever order batches, claims, writes, zombies, cancellations and relays come in: I1 to I5 and I8 hold."""
     with asyncio.Runner() as runner:
@@ -36,7 +38,7 @@ def test_repositories_do_what_the_model_does(initialised_database_url: str) -> N
             Machine.world, Machine.run, Machine.reached = world, runner.run, Counter()
             run_state_machine_as_test(Machine, settings=_settings())
             missed = [what for what in WORTH_REACHING if not Machine.reached[what]]
-            assert not missed, (
+            assert EXAMPLES or not missed, (
                 f"the examples are too tame: {missed} never happened in {sorted(Machine.reached.items())}"
             )
         finally:
