@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test tft lint fix types imports schemas drift bench chaos mutants unit lock clean
+.PHONY: help install demo test tft lint fix types imports schemas drift bench accuracy chaos mutants unit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ $(PEERS): $(STAMP) requirements/bench.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@$(BIN)/pip check --quiet --disable-pip-version-check
 	@touch $@
+
+accuracy: $(STAMP) ## How good the forecasts are on real sales, beside the libraries alone: PRODUCTS=1500 for a sample
+	@$(BIN)/python -m accuracy $(if $(PRODUCTS),--products $(PRODUCTS))
 
 chaos: $(STAMP) ## The service under faults: SECONDS=600 SEED=1; the verdict on its eight guarantees
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))

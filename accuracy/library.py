@@ -63,4 +63,6 @@ def _one(model: Any, history: FloatArray, *, bands: bool) -> FloatArray:
         found = model.forecast(history, HOLDOUT_WEEKS, **({"level": [50, 80]} if bands else {}))
     except Exception:  # noqa: BLE001 - too short for the model, which each says in its own way
         return np.full((HOLDOUT_WEEKS, len(QUANTILES)), history[-1])
-    return np.column_stack([found.get(column, found["mean"]) for column in _COLUMNS])
+    columns = [found.get(column, found["mean"]) for column in _COLUMNS]
+    # A window that the conformal intervals were to be taken from was too short for the model.
+    return np.column_stack([np.where(np.isfinite(column), column, found["mean"]) for column in columns])

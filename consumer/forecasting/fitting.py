@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from consumer.forecasting.calibration import in_units
 from consumer.forecasting.evidence import CANDIDATES
 from consumer.forecasting.given import NOTHING_GIVEN
 from consumer.forecasting.history import ENDED
@@ -124,11 +125,13 @@ def _quantiles(variant: Variant, history: FloatArray, horizon: int, seed: int, g
 
 def _ensemble(history: FloatArray, horizon: int, seed: int, given: Given) -> FloatArray:
     """Average each quantile: a band between those of its parts, where a mixture would be wider than both."""
-    lgbm = given.quantiles[Variant.LGBM]
+    lgbm, weight = given.quantiles[Variant.LGBM], given.weight
     if Variant.TFT in given.quantiles:
-        return TFT_SHARE * given.quantiles[Variant.TFT] + (1 - TFT_SHARE) * lgbm
-    other = LOCAL_MODELS[given.partner].fit_predict(history, horizon, seed)
-    return given.weight * lgbm + (1 - given.weight) * other
+        other, weight = given.quantiles[Variant.TFT], 1 - TFT_SHARE
+    else:
+        other = LOCAL_MODELS[given.partner].fit_predict(history, horizon, seed)
+    mean = weight * lgbm + (1 - weight) * other
+    return in_units(mean, np.array(given.whole))
 
 
 def _implausible(quantiles: FloatArray, history: FloatArray) -> str | None:

@@ -58,6 +58,7 @@ def given(sold: Sequence[Sold], last_week: date, horizon: int, trained: Trained)
             None if revenue is None else revenue[number],
             partner(one.product.padrao_demanda),
             weights.get(segment(one.product), DEFAULT_WEIGHT),
+            bool((one.history.volume == np.floor(one.history.volume)).all()),
         )
         for number, one in enumerate(usable)
     }

@@ -24,12 +24,14 @@ class Given:
         direct_revenue: ``(horizon, 5)`` money, tidy; None where no model of revenue was trained.
         partner: What the ensemble averages with LGBM where there is no TFT.
         weight: Of LGBM there.
+        whole: Whether only whole units were ever sold.
     """
 
     quantiles: Mapping[Variant, FloatArray] = field(default_factory=dict)
     direct_revenue: FloatArray | None = None
     partner: Variant = Variant.TSB
     weight: float = DEFAULT_WEIGHT
+    whole: bool = False
 
 
 NOTHING_GIVEN: Final = Given()

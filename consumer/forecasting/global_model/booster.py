@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from consumer.forecasting.global_model.features import NAMES
+from consumer.forecasting.global_model.model_text import bare
 from consumer.forecasting.global_model.training import DEMAND, KEY, WEEK
 from consumer.forecasting.types import QUANTILES
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from consumer.forecasting.global_model.base import ArrowTable
+    from consumer.forecasting.global_model.features import Float32Array
     from consumer.forecasting.types import FloatArray
 
 MINIMUM_ROWS: Final = 2000
@@ -48,7 +50,7 @@ def fit_boosters(tables: Iterable[ArrowTable], known_until: date, seed: int) -> 
         known_until: Rows whose demand is newer are not used.
 
     Returns:
-        The boosters in LightGBM's text format.
+        The boosters in LightGBM's text format, see ``model_text``.
 
     Raises:
         TooFewRowsError: Fewer than ``MINIMUM_ROWS`` rows.
@@ -59,19 +61,29 @@ def fit_boosters(tables: Iterable[ArrowTable], known_until: date, seed: int) -> 
         raise TooFewRowsError(f"{demand.size} rows to learn from, {MINIMUM_ROWS} are needed")
     common = {**PARAMETERS, "seed": seed % 2**31}
     data = lightgbm.Dataset(features, demand, feature_name=list(NAMES), params=common).construct()
-    return tuple(lightgbm.train({**common, "alpha": level}, data, ROUNDS).model_to_string() for level in QUANTILES)
+    return tuple(
+        bare(lightgbm.train({**common, "alpha": level}, data, ROUNDS).model_to_string()) for level in QUANTILES
+    )
 
 
-def _rows(tables: Iterable[ArrowTable], known_until: date) -> tuple[FloatArray, FloatArray]:
+def _rows(tables: Iterable[ArrowTable], known_until: date) -> tuple[Float32Array, FloatArray]:
     """Put the rows together in an order that does not depend on the chunks."""
     newest = int(np.datetime64(known_until, "D").astype(np.int64))
-    keys, demands, blocks = [], [], []
+    blocks = [np.empty((0, len(NAMES)), dtype=np.float32)]
+    keys, demands = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.float32)]
     for table in tables:
         kept = table[WEEK].to_numpy() <= newest
         keys.append(table[KEY].to_numpy()[kept])
         demands.append(table[DEMAND].to_numpy()[kept])
         blocks.append(np.column_stack([table[name].to_numpy()[kept] for name in NAMES]))
-    if not keys:
-        return np.empty((0, len(NAMES))), np.empty(0)
     order = np.argsort(np.concatenate(keys), kind="stable")
-    return np.concatenate(blocks)[order], np.concatenate(demands)[order]
+    demand: FloatArray = np.concatenate(demands)[order].astype(np.float64)
+    features: Float32Array = np.empty((order.size, len(NAMES)), dtype=np.float32)
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    first = 0
+    while blocks:  # one block after the other is let go, so that the rows are in memory once
+        block = blocks.pop(0)
+        features[place[first : first + len(block)]] = block
+        first += len(block)
+    return features, demand

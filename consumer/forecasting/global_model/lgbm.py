@@ -13,6 +13,7 @@ import numpy as np
 from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.global_model.booster import PARAMETERS, ROUNDS, fit_boosters
 from consumer.forecasting.global_model.features import NAMES, feature_rows, latest_origins
+from consumer.forecasting.global_model.model_text import check
 from consumer.forecasting.global_model.training import HORIZON
 from consumer.forecasting.types import QUANTILES, Variant
 from schemas.enums import TargetType
@@ -92,31 +93,37 @@ def load_lgbm(artefact: bytes) -> Lgbm:
     """Read what ``fit_lgbm`` wrote. Nothing in it can run code.
 
     Raises:
-        UnusableArtefactError: It is not JSON, of another version, incomplete, or LightGBM refuses a booster.
+        UnusableArtefactError: It is not JSON, of another version, incomplete, or a booster is no model.
     """
-    try:
-        content = json.loads(artefact)
-    except ValueError as error:
-        raise UnusableArtefactError(f"not JSON: {error}") from error
+    content = _content(artefact)
     expected = {"format": FORMAT, "features": list(NAMES), "quantiles": list(QUANTILES)}
-    if not isinstance(content, dict):
-        raise UnusableArtefactError("not a JSON object")
     for name, value in expected.items():
         if content.get(name) != value:
-            raise UnusableArtefactError(
-                f"{name} is {str(content.get(name))[:80]!r}, this version reads {value!r}"[:300]
-            )
+            found = str(content.get(name))[:80]
+            raise UnusableArtefactError(f"{name} is {found!r}, this version reads {str(value)[:80]!r}")
     try:
         target, known_until = TargetType(content["target"]), date.fromisoformat(content["known_until"])
-        texts = tuple(content["boosters"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UnusableArtefactError(f"target, known_until or boosters: {error}") from error
+        raise UnusableArtefactError(f"target or known_until: {error}") from error
+    texts = content.get("boosters")
+    if not isinstance(texts, list) or len(texts) != len(QUANTILES):
+        raise UnusableArtefactError("it must have five boosters, one a quantile")
     return Lgbm(target, known_until, tuple(_booster(text) for text in texts))
+
+
+def _content(artefact: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(artefact)
+    except (ValueError, RecursionError) as error:
+        raise UnusableArtefactError(f"not JSON: {error}"[:200]) from error
+    if not isinstance(content, dict):
+        raise UnusableArtefactError("not a JSON object")
+    return content
 
 
 def _booster(text: object) -> Any:
     lightgbm: Any = import_module("lightgbm")
     try:
-        return lightgbm.Booster(model_str=text)
-    except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
-        raise UnusableArtefactError(f"LightGBM refuses a booster: {error}") from error
+        return lightgbm.Booster(model_str=check(text, len(NAMES)))
+    except (lightgbm.basic.LightGBMError, ValueError) as error:
+        raise UnusableArtefactError(f"a booster cannot be read: {error}") from error
