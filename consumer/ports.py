@@ -180,6 +180,10 @@ class CommandQueue(Protocol):
         """The products of one chunk."""
         ...
 
+    async def champion(self, tipo_modelo: str) -> Champion | None:
+        """The champion of a model type at this moment; a train may replace it at any time."""
+        ...
+
 
 class SalesReader(Protocol):
     """The product's history and classification, read without any open transaction. May raise TransientError."""

@@ -221,7 +221,7 @@ class FakeQueue:
         self.handed_back: list[Lease] = []
         self.retried: list[tuple[Lease, float]] = []
         self.states: dict[Lease, LeaseState] = {}
-        self.champion: Champion | None = None
+        self.present_champion: Champion | None = None
         self.transactions = 0
         self.fail_with: Exception | None = None
         self.claims_asked: list[int] = []
@@ -271,7 +271,7 @@ class FakeQueue:
         if stored.epoch != lease.epoch or stored.execution.terminal:
             raise LeaseLostError(f"epoch {lease.epoch}")
         working = copy.deepcopy(stored)
-        yield FakeWork(working, self.champion)
+        yield FakeWork(working, self.present_champion)
         if self.stored[lease.execucao_id].epoch != lease.epoch:
             raise LeaseLostError(f"epoch {lease.epoch}")
         self.transactions += 1
@@ -289,6 +289,9 @@ class FakeQueue:
 
     async def chunk_products(self, execucao_id: str, number: int) -> tuple[PlannedProduct, ...]:
         return self.stored[execucao_id].chunks[number].products
+
+    async def champion(self, tipo_modelo: str) -> Champion | None:  # noqa: ARG002  one champion serves all types
+        return self.present_champion
 
     def _maybe_fail(self) -> None:
         if self.fail_with is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import RowMapping, func, insert, select, update
 
+from consumer.db.champions import read_champion
 from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of, steps_to_json
 from consumer.db.errors import as_transient
 from consumer.db.outbox import insert_messages
@@ -20,7 +21,6 @@ from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.db.repositories.records import NewModel, StepLogRow
 from consumer.db.told import last_words
 from consumer.errors import LeaseLostError
-from consumer.forecasting.champion import Champion
 from consumer.forecasting.planning import products_to_json
 from schemas.enums import StatusExecucao
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from consumer.clock import Clock
     from consumer.db.database import Database
-    from consumer.forecasting.champion import TrainedModel
+    from consumer.forecasting.champion import Champion, TrainedModel
     from consumer.forecasting.types import PlannedChunk, ProductForecast, ProductMetric
     from consumer.model import Execution, Lease
     from consumer.outbound import Cause, Composer
@@ -187,12 +187,7 @@ class SqlFencedWork:
     async def champion(self, tipo_modelo: str) -> Champion | None:
         """Under the lock that gives out versions: two trains must not both replace the same champion."""
         await self._forecasts.lock_type(tipo_modelo)
-        row = await self._forecasts.champion(tipo_modelo)
-        if row is None:
-            return None
-        error = (row.metricas_treino or {}).get("wape")
-        measured = float(error) if isinstance(error, int | float) else None
-        return Champion(row.id, row.versao, row.execucao_id, measured, row.arquivo_path, row.parametros or {})
+        return await read_champion(self._forecasts, tipo_modelo)
 
     async def add_model(self, model: TrainedModel, decision: Mapping[str, Any], *, champion: bool) -> int:
         """Insert with the next version; a promotion demotes the old champion in the same transaction."""

@@ -9,11 +9,13 @@ import structlog
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from consumer.db.champions import read_champion
 from consumer.db.claims import read_claims
 from consumer.db.errors import transient_errors
 from consumer.db.fenced import SqlFencedWork, open_fenced
 from consumer.db.heartbeat import extend_leases
 from consumer.db.own_tables import chunk
+from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.errors import TransientError
 from consumer.forecasting.planning import products_from_json
 from consumer.ports import ChunkProgress
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from consumer.clock import Clock
     from consumer.db.claims import Unreadable
     from consumer.db.database import Database
+    from consumer.forecasting.champion import Champion
     from consumer.forecasting.types import PlannedProduct
     from consumer.model import Execution, ExecutionId, Lease
     from consumer.outbound import Composer
@@ -172,6 +175,12 @@ class SqlCommandQueue:
         async with self._database.session() as session:
             products = await session.scalar(statement)
         return products_from_json(products or ())
+
+    @transient_errors
+    async def champion(self, tipo_modelo: str) -> Champion | None:
+        """The champion of a type, without a lock: predicts must not wait for each other to look at it."""
+        async with self._database.session() as session:
+            return await read_champion(ForecastRepository(session), tipo_modelo)
 
     @transient_errors
     async def _give_back(self, lease: Lease, *, delay: float, uncounted: int) -> None:

@@ -54,7 +54,7 @@ async def find_models(run: Run, segments: Segments) -> Found:
 
 async def champion_models(run: Run) -> Found:
     """The champion's, or why they cannot be used."""
-    best = await _champion_of_lgbm(run)
+    best = await run.queue.champion(ModeloForecast.LGBM)
     if best is None:
         return Found(untrained=NEVER_TRAINED)
     try:
@@ -94,7 +94,7 @@ async def _reuse(run: Run, learning: Learning) -> dict[str, Any]:
     """Take over what the champion learned from exactly the same rows; else say why everything is fitted anew."""
     if run.task != "train":
         return {"fitted": True}
-    best = await _champion_of_lgbm(run)
+    best = await run.queue.champion(ModeloForecast.LGBM)
     try:
         contents = await _reusable(run, learning, best)
     except ArtefactError as reason:
@@ -122,11 +122,6 @@ async def _reusable(run: Run, learning: Learning, best: Champion | None) -> dict
     if CUT not in files:
         raise ArtefactError(f"the champion has no {CUT}")
     return {name: await run.artefacts.read(files[name]) for name in BUNDLE if name in files}
-
-
-async def _champion_of_lgbm(run: Run) -> Champion | None:
-    async with run.queue.fenced(run.claim.lease) as work:
-        return await work.champion(ModeloForecast.LGBM)
 
 
 async def _files_of(run: Run, best: Champion) -> dict[str, StoredFile]:

@@ -97,11 +97,11 @@ async def _create(admin: Any, plan: TopicPlan, replication: int) -> bool:
     except AttributeError as error:  # aiokafka's way to say so, in a cluster that has just started
         raise TransientError("the cluster has no controller yet; try again in a moment") from error
     for name, code, *message in answer.topic_errors:
-        error = for_code(code)
-        if error is TopicAlreadyExistsError:
+        answered = for_code(code)
+        if answered is TopicAlreadyExistsError:
             return False
         if code:
-            raise TransientError(f"topic {name} was not created: {error.__name__} {message or ''}")
+            raise TransientError(f"topic {name} was not created: {answered.__name__} {message or ''}")
     return True
 
 

@@ -56,7 +56,11 @@ def series_table(panel: Panel, target: TargetType, *, products_total: int, seed:
     chosen = np.repeat(keys <= np.uint64(min(1.0, MOST_PRODUCTS / max(products_total, 1)) * (_KEYS - 2**11)), lengths)
     back = np.repeat(panel.start[1:], lengths) - 1 - np.arange(panel.start[-1])
     week = np.datetime64(panel.last_week, "D").astype(np.int64) - 7 * back
-    columns = {_KEY: np.repeat(keys, lengths), _WEEK: week.astype(np.int32), _VALUE: panel.target(target)}
+    columns: dict[str, Any] = {
+        _KEY: np.repeat(keys, lengths),
+        _WEEK: week.astype(np.int32),
+        _VALUE: panel.target(target),
+    }
     return arrow.table({name: values[chosen] for name, values in columns.items()})
 
 

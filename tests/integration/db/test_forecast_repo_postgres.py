@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from consumer.db.champions import read_champion
 from consumer.db.repositories import ForecastRepository
 from consumer.db.repositories.records import MetricsWritten, ModelRecord, NewModel
 from consumer.forecasting.types import ProductForecast, ProductMetric, Variant
@@ -192,6 +193,17 @@ async def test_models_added_at_once_get_different_versions(database: Database) -
     """Transactions that add models of one type side by side never share a version."""
     added = await asyncio.gather(*(add_model(database, "ETS") for _ in range(8)))
     assert sorted(model.versao for model in added) == list(range(1, 9))
+
+
+async def test_champion_is_read_while_a_train_replaces_it(database: Database, seed: Seed) -> None:
+    """Looking at the champion waits for nobody: predicts run beside each other and beside a train."""
+    await seed.model("m1", "run", "LGBM", 1, champion=True)
+    async with database.transaction() as train:
+        await ForecastRepository(train).lock_type("LGBM")
+        async with database.session() as predict, asyncio.timeout(5):
+            found = await read_champion(ForecastRepository(predict), "LGBM")
+    assert found is not None
+    assert found.versao == 1
 
 
 async def test_model_is_read_as_it_was_written(database: Database) -> None:

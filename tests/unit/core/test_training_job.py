@@ -100,7 +100,7 @@ def copied(trained: Training, tmp_path: Path) -> Path:
 
 async def predict(artefacts: Path, champion: Champion | None, **options: Any) -> Training:
     bench = Training(artefacts, **options)
-    bench.queue.champion = champion
+    bench.queue.present_champion = champion
     await bench.run(bench.queue.add(claim(PREDICT, {"horizonte_semanas": 4}, number=1)))
     return bench
 
@@ -229,7 +229,7 @@ async def test_drain_stops_between_blocks(tmp_path: Path) -> None:
 async def test_unchanged_data_are_not_fitted_again(trained: Training, copied: Path) -> None:
     """A second train on the same data takes over the champion's files, says so, and is a version like any other."""
     bench = Training(copied)
-    bench.queue.champion = champion_of(trained)
+    bench.queue.present_champion = champion_of(trained)
     await bench.run(bench.queue.add(claim(TRAIN, number=2)))
     assert bench.asked(FitWork) == []
     stored = bench.queue.stored[uuid(2)]
@@ -257,7 +257,7 @@ async def test_reasons_to_fit_again(
 ) -> None:
     """force_retrain, other data, or a champion whose files are gone: everything is fitted, and the summary says why."""
     bench = Training(copied)
-    bench.queue.champion = champion_of(trained, **changes)
+    bench.queue.present_champion = champion_of(trained, **changes)
     await bench.run(bench.queue.add(claim(TRAIN, data, number=2)))
     assert len(bench.asked(FitWork)) == 4
     assert because in bench.resumo["trained_models"]["because"]
@@ -266,7 +266,7 @@ async def test_reasons_to_fit_again(
 async def test_unusable_champion_is_replaced_by_what_works(trained: Training, copied: Path) -> None:
     """A champion without files gives way to any challenger that was measured, also one that is no better."""
     bench = Training(copied)
-    bench.queue.champion = champion_of(trained, arquivo_path="models/gone/LGBM")
+    bench.queue.present_champion = champion_of(trained, arquivo_path="models/gone/LGBM")
     await bench.run(bench.queue.add(claim(TRAIN, number=2)))
     by_type = {entry["tipo_modelo"]: entry for entry in bench.resumo["models_trained"]}
     assert by_type["LGBM"]["promoted"] is by_type["ENSEMBLE"]["promoted"] is True
@@ -378,7 +378,7 @@ async def test_path_that_leads_elsewhere_is_not_followed(trained: Training, path
 async def test_champion_that_is_lost_on_the_way_is_done_without(trained: Training, copied: Path) -> None:
     """Files that vanish between two attempts of a predict: its products go to their next model, the summary tells."""
     bench = Training(copied, before=lambda request: bench.draining.set() if isinstance(request, ChunkWork) else None)
-    bench.queue.champion = champion_of(trained)
+    bench.queue.present_champion = champion_of(trained)
     first = bench.queue.add(claim(PREDICT, {"horizonte_semanas": 4}))
     with pytest.raises(DrainingError):
         await bench.run(first)
@@ -434,7 +434,7 @@ async def test_too_short_histories_train_no_global_model(tmp_path: Path) -> None
 async def test_command_and_subset_override_what_was_learned(trained: Training) -> None:
     """``modelo`` of the command stands above every choice, for the products that were asked for alone."""
     bench = Training(trained.root)
-    bench.queue.champion = champion_of(trained)
+    bench.queue.present_champion = champion_of(trained)
     data = {"horizonte_semanas": 3, "modelo": "LGBM", "produto_ids": ["p01", "p02"]}
     await bench.run(bench.queue.add(claim(PREDICT, data)))
     assert {name: one.variant for name, one in bench.stored.results.items()} == {
