@@ -55,13 +55,13 @@ async def test_predict_writes_volume_and_revenue_of_each_product() -> None:
 async def test_train_stores_a_model_and_promotes_it_over_a_worse_champion() -> None:
     """A train stores a version per family; it becomes champion when it beats the present one."""
     bench = Bench()
-    bench.queue.champion = Champion("m", 1, uuid(9), 1e6)
+    bench.queue.present_champion = Champion("m", 1, uuid(9), 1e6)
     await bench.run(bench.queue.add(claim(TRAIN)))
     assert [(model.tipo_modelo, champion) for model, champion in bench.stored.models] == [("ETS", True)]
     [trained] = (bench.statuses[-1].resultado_resumo or {})["models_trained"]
     assert (trained["versao"], trained["promoted"], trained["champion_wape_before"]) == (1, True, 1e6)
     worse = Bench()
-    worse.queue.champion = Champion("m", 1, uuid(9), 0.0)
+    worse.queue.present_champion = Champion("m", 1, uuid(9), 0.0)
     await worse.run(worse.queue.add(claim(TRAIN)))
     assert [champion for _, champion in worse.stored.models] == [False]
 
