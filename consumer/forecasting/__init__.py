@@ -1,1 +1,1 @@
-"""The forecasting domain: arrays in, arrays out. No clock, no files, no network, no database."""
+"""The forecasting domain: arrays in, arrays out. No clock, network or database; no file but the rows to learn from."""

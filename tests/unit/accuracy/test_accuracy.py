@@ -88,7 +88,7 @@ def test_a_small_sample_gives_the_same_file_with_one_process_and_with_two(tmp_pa
     found = []
     for processes in (1, 2):
         path = tmp_path / f"{processes}.json"
-        main(150, processes, path, 0)
+        main(60, processes, path, 0)
         found.append(json.loads(path.read_text()))
     rows = found[0]["rows"]
     names = ["auto", *MODELS, *library.MODELS, *library.BASELINE]
