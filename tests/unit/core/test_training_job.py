@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from consumer.errors import TransientError
+from consumer.errors import LeaseLostError, TransientError
 from consumer.execution.finding import NEVER_TRAINED
 from consumer.execution.run import DrainingError
 from consumer.execution.tasks import ChunkWork, FitWork
@@ -26,7 +26,7 @@ from consumer.forecasting.types import ChunkRequest, Variant
 from consumer.ports import StoredFile
 from schemas.enums import CommandKind, StatusExecucao
 from tests.builders import AS_OF, claim, uuid
-from tests.fakes import FakeSales
+from tests.fakes import FakeSales, ManualClock
 from tests.unit.core.job_bench import Bench
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class Training(Bench):
     """A bench with global models; ``bundle`` is what a train stored."""
 
     def __init__(self, artefacts: Path, **options: Any) -> None:
-        before = options.pop("before", None)
+        before, clock = options.pop("before", None), options.pop("clock", None)
         chosen = {"chunk_products": 5, "global_products": PRODUCTS, **options}
-        super().__init__(FakeSales(volumes()), artefacts=artefacts, before=before, **chosen)
+        super().__init__(FakeSales(volumes()), artefacts=artefacts, before=before, clock=clock, **chosen)
         self.root = artefacts
 
     @property
@@ -224,6 +224,22 @@ async def test_drain_stops_between_blocks(tmp_path: Path) -> None:
         await bench.run(bench.queue.add(claim(TRAIN)))
     assert len(bench.asked(TrainingRequest)) == 1
     assert bench.stored.plan is None
+
+
+async def test_learning_tells_how_far_it_is_and_notices_a_lost_lease(tmp_path: Path) -> None:
+    """Step 2 reports at most once a second, with what is left; the report of one who lost the lease is refused."""
+    clock = ManualClock()
+
+    def take_time(request: Any) -> None:
+        clock.seconds += 0.6 if isinstance(request, TrainingRequest | ChunkWork) else 0.0
+        if isinstance(request, FitWork):
+            bench.stored.epoch = 9
+
+    bench = Training(tmp_path, clock=clock, before=take_time, chunk_products=2)
+    with pytest.raises(LeaseLostError):
+        await bench.run(bench.queue.add(claim(TRAIN)))
+    told = [one.progress for one in bench.statuses if one.progress is not None and one.progress.eta_seconds is not None]
+    assert [(one.step, one.eta_seconds) for one in told] == [(2, 6.0), (2, 4.8), (2, 3.6)]
 
 
 async def test_unchanged_data_are_not_fitted_again(trained: Training, copied: Path) -> None:
