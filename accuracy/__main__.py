@@ -22,6 +22,7 @@ from accuracy import library
 from accuracy.alone import MODELS, alone
 from accuracy.engine import Engine
 from accuracy.metrics import change, coverage, measure
+from accuracy.pictures import write_pictures
 from accuracy.sales import split
 from consumer.forecasting.calibration import PATTERNS
 from consumer.forecasting.compute import warm_up
@@ -58,7 +59,7 @@ class Table:
         return quantiles
 
 
-def main(products: int | None, processes: int, result: Path, earlier: int) -> None:
+def main(products: int | None, processes: int, result: Path, earlier: int, pictures: Path | None = None) -> None:
     """Evaluate, print, write."""
     sales = split(products, earlier)
     print(f"{len(sales.product_ids)} products, known until {sales.as_of}, 13 weeks held out")
@@ -80,6 +81,8 @@ def main(products: int | None, processes: int, result: Path, earlier: int) -> No
             table.add(variant, "ours", partial(pool.map, alone, works))
         _libraries(table, sales, pool)
         _print_choices(engine, planned)
+    if pictures is not None:
+        print("pictures:", *write_pictures(pictures, sales, planned, auto))
     patterns = _by_pattern(planned, sales.held_out, auto)
     result.parent.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps({"rows": table.rows, "patterns": patterns}, indent=1) + "\n")
@@ -138,5 +141,6 @@ if __name__ == "__main__":
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--earlier", type=int, default=0, help="end the year so many weeks earlier, to try things out")
     parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--pictures", type=Path, help="a directory for a picture of each pattern")
     arguments = parser.parse_args()
-    main(arguments.products, arguments.processes, arguments.result, arguments.earlier)
+    main(arguments.products, arguments.processes, arguments.result, arguments.earlier, arguments.pictures)
