@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from consumer.artefact_ports import ArtefactError
 from consumer.artefacts.files import UnusableFileError
 from consumer.execution.learning import CHOICES, CUT, VOLUME, Learning
 from consumer.execution.models import BUNDLE, as_models, open_learning
@@ -17,16 +18,15 @@ from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.selection import AVAILABLE
 from consumer.forecasting.types import Variant
 from consumer.forecasting.versions import library_versions
-from consumer.ports import ArtefactError
 from consumer.steps import Step
 from schemas.commands import TrainForecast
 from schemas.enums import ModeloForecast
 
 if TYPE_CHECKING:
+    from consumer.artefact_ports import StoredFile
     from consumer.execution.run import Run
     from consumer.execution.segmenting import Segments
     from consumer.forecasting.champion import Champion
-    from consumer.ports import StoredFile
 
 GLOBAL: Final = frozenset({Variant.LGBM, Variant.ENSEMBLE})
 NEVER_TRAINED: Final = "no trained LGBM model: run forecast.train"

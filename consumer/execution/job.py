@@ -17,8 +17,9 @@ from consumer.steps import Step
 if TYPE_CHECKING:
     import asyncio
 
+    from consumer.artefact_ports import ArtefactStore
     from consumer.clock import Clock
-    from consumer.ports import ArtefactStore, Claim, CommandQueue, Compute, SalesReader
+    from consumer.ports import Claim, CommandQueue, Compute, SalesReader
 
 
 class ForecastJob:

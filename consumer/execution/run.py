@@ -13,8 +13,9 @@ from schemas.commands import RunBacktest, RunForecast
 if TYPE_CHECKING:
     import asyncio
 
+    from consumer.artefact_ports import ArtefactStore
     from consumer.clock import Clock
-    from consumer.ports import ArtefactStore, Claim, CommandQueue, Compute, SalesReader
+    from consumer.ports import Claim, CommandQueue, Compute, SalesReader
 
 # What a train holds out to measure its models: the default horizon of a forecast.
 TRAIN_HOLDOUT_WEEKS: Final = 13

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from consumer.artefact_ports import StoredFile
 from consumer.errors import LeaseLostError, TransientError
 from consumer.execution.finding import NEVER_TRAINED
 from consumer.execution.run import DrainingError
@@ -23,7 +24,6 @@ from consumer.execution.tasks import ChunkWork, FitWork
 from consumer.forecasting.champion import Champion
 from consumer.forecasting.training import TrainingRequest
 from consumer.forecasting.types import ChunkRequest, Variant
-from consumer.ports import StoredFile
 from schemas.enums import CommandKind, StatusExecucao
 from tests.builders import AS_OF, claim, uuid
 from tests.fakes import FakeSales, ManualClock
