@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from consumer.artefact_ports import ArtefactError, StoredFile
-from consumer.artefacts.files import UnusableFileError, digest, read_plain, read_verified, write_whole
 from consumer.errors import TransientError
+from consumer.verified_files import UnusableFileError, digest, read_plain, read_verified, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.artefact_ports import ArtefactError
-from consumer.artefacts.files import UnusableFileError
 from consumer.execution.learning import CHOICES, CUT, VOLUME, Learning
 from consumer.execution.models import BUNDLE, as_models, open_learning
 from consumer.execution.progress import Progress
@@ -19,6 +18,7 @@ from consumer.forecasting.selection import AVAILABLE
 from consumer.forecasting.types import Variant
 from consumer.forecasting.versions import library_versions
 from consumer.steps import Step
+from consumer.verified_files import UnusableFileError
 from schemas.commands import TrainForecast
 from schemas.enums import ModeloForecast
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consumer.artefacts.files import UnusableFileError
 from consumer.errors import TransientError
 from consumer.execution.chunks import compute_chunks
 from consumer.execution.closing import close
@@ -13,6 +12,7 @@ from consumer.execution.prepare import prepare
 from consumer.execution.run import JobOptions, Plan, Run
 from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.steps import Step
+from consumer.verified_files import UnusableFileError
 
 if TYPE_CHECKING:
     import asyncio

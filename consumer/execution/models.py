@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from consumer.artefact_ports import ArtefactError, StoredFile
-from consumer.artefacts.files import UnusableFileError
 from consumer.errors import TransientError
 from consumer.execution.learning import CHOICES, CUT, REVENUE, VOLUME, Learning
 from consumer.execution.progress import Progress
@@ -14,6 +13,7 @@ from consumer.execution.segmenting import segment
 from consumer.execution.tasks import TooLittleToLearn, parameters_of
 from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.selection import AVAILABLE
+from consumer.verified_files import UnusableFileError
 from schemas.enums import TargetType
 
 if TYPE_CHECKING:

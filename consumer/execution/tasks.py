@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from consumer.artefacts.files import read_verified
 from consumer.forecasting.choices import decide
 from consumer.forecasting.compute import compute_chunk
 from consumer.forecasting.global_model.booster import TooFewRowsError
@@ -19,6 +18,7 @@ from consumer.forecasting.history import rows_by_product
 from consumer.forecasting.summary import Tally
 from consumer.forecasting.trained import load_trained
 from consumer.forecasting.training import FitRequest, TrainingRequest, fit_model, training_rows
+from consumer.verified_files import read_verified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
