@@ -100,7 +100,7 @@ def forecast_table(forecasts: Sequence[PicturedForecast]) -> Table:
     """Each product's recent sales, and its next week and whole horizon in units: p50 and the band p10 to p90."""
     weeks = len(forecasts[0].forecast_weeks)
     table = Table(title="forecast of one product of each kind")
-    table.add_column("product", no_wrap=True, max_width=16)
+    table.add_column("product", no_wrap=True, max_width=13)
     for heading in ("kind", "model"):
         table.add_column(heading, no_wrap=True)
     for heading in ("4 weeks", "next", "p10-p90", f"{weeks} weeks"):
