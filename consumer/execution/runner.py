@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 UNWIND_SECONDS = 5.0  # for a cancelled job to let go of its connection
+CLEARING_SECONDS = 1.0  # for deleting what an execution that has ended leaves behind
 HASTE_SECONDS = 1.0  # for handing a lease back at the very end of a shutdown
 
 _INTERRUPTED = {
@@ -123,6 +124,9 @@ class Runner:
         task = asyncio.create_task(job)
         try:
             await asyncio.wait((task, interruption), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and interruption.result() is LeaseState.LOST:
+                # This is also how the heartbeat sees an execution that has just ended and is clearing up.
+                await asyncio.wait({task}, timeout=CLEARING_SECONDS)
             if task.done():
                 return task.result()
             reason = interruption.result()

@@ -106,8 +106,8 @@ class Side:
         await self._until(ENDED, (list(execution_ids),), len(execution_ids))
 
     def files(self) -> dict[str, bytes]:
-        """Every file below the directory: its path and its bytes."""
-        paths = (path for path in sorted(self._artefacts.rglob("*")) if path.is_file())
+        """Every stored file of a model: its path and its bytes. Checkpoints go after the end was told."""
+        paths = (path for path in sorted((self._artefacts / "models").rglob("*")) if path.is_file())
         return {str(path.relative_to(self._artefacts)): path.read_bytes() for path in paths}
 
     async def _until(self, sql: str, arguments: tuple[object, ...], count: int) -> None:
