@@ -196,6 +196,27 @@ async def test_interruption_by_a_lost_lease_writes_nothing() -> None:
     assert (bench.queue.transactions, bench.queue.retried) == (0, [])
 
 
+async def test_job_that_has_ended_and_clears_up_is_not_cut_short() -> None:
+    """A heartbeat that finds nothing to prolong after the terminal commit lets the last deletions happen."""
+    cleared, told = asyncio.Event(), asyncio.Event()
+
+    class Clearing(ScriptedJob):
+        async def run(self, _claim: Claim, _draining: asyncio.Event) -> None:
+            self.started.set()
+            await told.wait()
+            await asyncio.sleep(0)
+            cleared.set()
+
+    bench = Bench(Clearing())
+    running = asyncio.create_task(bench.run())
+    await bench.job.started.wait()
+    bench.interruption.set_result(LeaseState.LOST)
+    await asyncio.sleep(0)
+    told.set()
+    await running
+    assert cleared.is_set()
+
+
 async def test_job_that_does_not_unwind_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that ignores its cancellation does not keep the execution from its end."""
     monkeypatch.setattr("consumer.execution.runner.UNWIND_SECONDS", 0.01)
