@@ -69,7 +69,7 @@ class Learning:
         self._total = len(products)
         self._blocks = _blocks(products, run.options.chunk_products)
         self._rows: dict[tuple[str, TargetType], StoredFile] = {}
-        self._data_hash = 0
+        self._sales_hashes: dict[str, int] = {}
 
     @property
     def workspace(self) -> Workspace:
@@ -79,7 +79,8 @@ class Learning:
     @property
     def data_hash(self) -> str:
         """Of the sales that were learned from; the same for the same rows in any order."""
-        return f"{self._data_hash % 2**_DATA_HASH_BITS:0{_DATA_HASH_BITS // 4}x}"
+        total = sum(self._sales_hashes.values()) % 2**_DATA_HASH_BITS
+        return f"{total:0{_DATA_HASH_BITS // 4}x}"
 
     @property
     def fingerprint(self) -> str:
@@ -155,7 +156,7 @@ class Learning:
             found = {one: await self._workspace.keep(names[one], content) for one, content in rows.files.items()}
             sales_hash = await self._workspace.keep(hashed, f"{rows.data_hash:x}".encode())
             reach("after_checkpoint")
-        self._data_hash += int(await self._run.artefacts.read(sales_hash), 16)
+        self._sales_hashes[block.name] = int(await self._run.artefacts.read(sales_hash), 16)
         self._rows |= {(block.name, one): file for one, file in found.items() if file is not None}
 
     async def _evidence_of(self, block: Block, models: Models) -> StoredFile:

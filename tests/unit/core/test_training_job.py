@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import shutil
@@ -17,6 +18,8 @@ import pytest
 import pytest_asyncio
 
 from consumer.artefact_ports import StoredFile
+from consumer.artefacts.store import FileArtefacts
+from consumer.clock import SystemClock
 from consumer.errors import LeaseLostError, TransientError
 from consumer.execution.finding import NEVER_TRAINED
 from consumer.execution.run import DrainingError
@@ -62,6 +65,11 @@ class Training(Bench):
     @property
     def bundle(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted((self.root / "models").rglob("*.json"))}
+
+    @property
+    def learned_from(self) -> str:
+        """The hash of the sales behind the models."""
+        return str(self.resumo["trained_models"]["data_hash"])
 
     @property
     def details(self) -> dict[int, dict[str, Any]]:
@@ -170,6 +178,28 @@ async def test_blocks_and_their_number_at_once_change_nothing(trained: Training,
     await bench.run(bench.queue.add(claim(TRAIN)))
     assert bench.bundle == trained.bundle
     assert bench.stored.metrics == trained.stored.metrics
+
+
+class MeetingArtefacts(FileArtefacts):
+    """The first two who read wait for each other, so that both have begun before either has ended."""
+
+    readers = 0
+
+    async def read(self, file: StoredFile) -> bytes:
+        self.readers += 1
+        self._met = asyncio.Barrier(2) if self.readers == 1 else self._met
+        if self.readers <= 2:
+            async with asyncio.timeout(5):
+                await self._met.wait()
+        return await super().read(file)
+
+
+async def test_hash_of_what_was_learned_counts_every_block(trained: Training, tmp_path: Path) -> None:
+    """Two blocks that are read at the same moment both count in the hash of the sales behind the models."""
+    bench = Training(tmp_path, chunk_products=PRODUCTS // 2, parallel=2)
+    bench.job._artefacts = MeetingArtefacts(tmp_path, SystemClock())
+    await bench.run(bench.queue.add(claim(TRAIN)))
+    assert bench.learned_from == trained.learned_from
 
 
 async def test_lost_checkpoints_are_made_again(trained: Training, tmp_path: Path) -> None:
