@@ -23,6 +23,7 @@ from consumer.execution.job import ForecastJob
 from consumer.execution.run import JobOptions
 from consumer.execution.runner import RetryPolicy, Runner
 from consumer.execution.worker import Worker, WorkerOptions
+from consumer.execution_ids import ExecutionIds
 from consumer.intake import Intake, IntakeReport
 from consumer.intake_loop import IntakeLoop
 from consumer.kafka.publisher import KafkaPublisher
@@ -31,7 +32,7 @@ from consumer.maintenance import Maintenance
 from consumer.outbox import Relay, RelayOptions
 from consumer.processes import ProcessCompute
 from consumer.telemetry.logs import get_logger
-from consumer.wiring import kinds_of, new_execution_id, topics_of
+from consumer.wiring import kinds_of, topics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,7 @@ async def build_intake(
                 role.wake()
 
     inbox, warn = SqlInbox(database, composer, parts.clock), _warn_of(topics_of(settings))
-    intake = Intake(inbox, kinds_of(settings), new_execution_id, warn)
+    intake = Intake(inbox, kinds_of(settings), ExecutionIds(), warn)
     reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader")))
     loop = IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
     metrics.seconds_since_poll.set_function(lambda: parts.clock.monotonic() - loop.last_poll)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import uuid6
-
-from consumer.model import ExecutionId
 from consumer.outbound import Topics
 from schemas.enums import TopicKind
 
@@ -25,8 +22,3 @@ def topics_of(settings: Settings) -> Topics:
 def kinds_of(settings: Settings) -> dict[str, TopicKind]:
     """What each command topic carries."""
     return {topic: TopicKind(kind) for kind, topic in settings.command_topics.items()}
-
-
-def new_execution_id() -> ExecutionId:
-    """A UUIDv7: in the order of time."""
-    return ExecutionId(str(uuid6.uuid7()))

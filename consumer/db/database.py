@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from consumer.db.connection_errors import describe_connection_error
+from consumer.db.liveness import check_connections
 from consumer.db.url import DatabaseTarget, parse_database_url, safe_url
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import asyncpg
     from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = ["Database", "describe_connection_error", "safe_url"]
 
@@ -37,6 +39,7 @@ class Database:
 
     engine: AsyncEngine
     _sessions: async_sessionmaker[AsyncSession]
+    _single: AsyncEngine
     _connections: WeakSet[asyncpg.Connection[Any]] = field(default_factory=WeakSet)
 
     @classmethod
@@ -74,7 +77,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout,
-            pool_pre_ping=True,
             connect_args={
                 **target.connect_arguments,
                 **_statement_caching(pgbouncer=pgbouncer or target.pgbouncer),
@@ -83,8 +85,11 @@ class Database:
                 "server_settings": _server_settings(target, application_name, pgbouncer=pgbouncer),
             },
         )
-        database = cls(engine, async_sessionmaker(engine, expire_on_commit=False))
+        pooled = pgbouncer or target.pgbouncer
+        single = engine if pooled else engine.execution_options(isolation_level="AUTOCOMMIT")
+        database = cls(engine, async_sessionmaker(engine, expire_on_commit=False), single)
         event.listen(engine.sync_engine, "connect", database._remember)
+        check_connections(engine.sync_engine)
         try:
             yield database
         finally:
@@ -101,6 +106,15 @@ class Database:
         """A session whose work is committed at the end of the block, or rolled back if it raises."""
         async with self._sessions.begin() as session:
             yield session
+
+    @contextlib.asynccontextmanager
+    async def single(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one statement that is a transaction by itself: no BEGIN, no COMMIT, one round trip.
+
+        Behind a transaction pooler it costs all three, because a prepared statement lasts no longer than those.
+        """
+        async with self._single.begin() as connection:
+            yield connection
 
     async def dispose(self, grace: float = DISPOSE_SECONDS) -> None:
         """Close every connection, also those that are still in use, within ``grace`` seconds.

@@ -20,6 +20,7 @@ from consumer.clock import SystemClock
 from consumer.db.inbox import SqlInbox
 from consumer.db.replays import SqlReplayStore
 from consumer.errors import TransientError
+from consumer.execution_ids import ExecutionIds
 from consumer.exit_codes import ExitCode
 from consumer.intake import Intake
 from consumer.kafka.ranges import BrokerAwayError, RangeReader
@@ -30,7 +31,7 @@ from consumer.replay.rerun import RunAgain
 from consumer.replay.tally import ReplayPolicy, Tally
 from consumer.startup import check_database
 from consumer.telemetry.logs import get_logger
-from consumer.wiring import kinds_of, new_execution_id, topics_of
+from consumer.wiring import kinds_of, topics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,17 +117,17 @@ async def _read_topics(
 
 
 def _policy(settings: Settings, plan: ReplayPlan, database: Database) -> Policy:
-    composer, kinds = Composer(topics_of(settings)), kinds_of(settings)
+    composer, kinds, new_id = Composer(topics_of(settings)), kinds_of(settings), ExecutionIds()
     inbox, store = SqlInbox(database, composer, SystemClock()), SqlReplayStore(database, composer)
     if plan.policy is ReplayPolicy.REEMIT:
-        return ReemitEvents(store, kinds, new_execution_id, dry_run=plan.dry_run)
+        return ReemitEvents(store, kinds, new_id, dry_run=plan.dry_run)
     if plan.policy is ReplayPolicy.RERUN:
-        return RunAgain(inbox, store, kinds, new_execution_id, plan.replay_id, dry_run=plan.dry_run)
+        return RunAgain(inbox, store, kinds, new_id, plan.replay_id, dry_run=plan.dry_run)
     remembered = SystemClock().now() - timedelta(days=settings.keep_days)
     oldest = None if plan.older else int(remembered.timestamp() * 1000)
     if plan.dry_run:
-        return PreviewMissing(inbox, store, kinds, new_execution_id, oldest)
-    return RunMissing(Intake(inbox, kinds, new_execution_id), oldest)
+        return PreviewMissing(inbox, store, kinds, new_id, oldest)
+    return RunMissing(Intake(inbox, kinds, new_id), oldest)
 
 
 def _show(plan: ReplayPlan, tallies: dict[str, Tally], *, as_json: bool) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from io import BytesIO
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from consumer.db import liveness
 from consumer.db.database import Database, describe_connection_error
 from consumer.db.driver import driver_connection
 
@@ -128,3 +131,83 @@ async def test_unknown_database_is_described_in_one_line(database_url: str) -> N
     line = describe_connection_error(failure.value, url)
     assert "the database does not exist" in line
     assert "\n" not in line
+
+
+async def test_connection_that_the_server_closed_is_replaced(database: Database) -> None:
+    """A backend that was terminated between two uses costs nobody a failure: the pool connects anew."""
+    gone = asyncio.Event()
+    async with database.session() as session:
+        first = await session.scalar(text("SELECT pg_backend_pid()"))
+        (await driver_connection(session)).add_termination_listener(lambda _: gone.set())
+    url = database.engine.url.render_as_string(hide_password=False)
+    async with Database.open(url) as other, other.single() as killing:
+        await killing.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
+    async with asyncio.timeout(10):
+        await gone.wait()
+    async with database.session() as session:
+        assert await session.scalar(text("SELECT pg_backend_pid()")) != first
+
+
+@pytest.mark.parametrize(("idle_seconds", "pings"), [(60.0, 0), (0.0, 2)])
+async def test_connection_is_pinged_only_after_it_has_idled(
+    database: Database, monkeypatch: pytest.MonkeyPatch, idle_seconds: float, pings: int
+) -> None:
+    """A ping is a round trip: a connection that was used a moment ago is taken at its word."""
+    monkeypatch.setattr(liveness, "PING_AFTER_SECONDS", idle_seconds)
+    dialect = database.engine.dialect
+    asked: list[object] = []
+    monkeypatch.setattr(dialect, "do_ping", asked.append)
+    for _ in range(3):
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+    assert len(asked) == pings
+
+
+async def test_connection_that_does_not_answer_its_ping_is_replaced(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that went away without a word is found by the ping, and another takes its place."""
+    monkeypatch.setattr(liveness, "PING_AFTER_SECONDS", 0.0)
+    async with database.session() as session:
+        first = await session.scalar(text("SELECT pg_backend_pid()"))
+    dialect = database.engine.dialect
+
+    def silent(connection: Any) -> bool:
+        connection.driver_connection.terminate()
+        return ping(connection)
+
+    ping = dialect.do_ping
+    monkeypatch.setattr(dialect, "do_ping", silent)
+    async with database.session() as session:
+        assert await session.scalar(text("SELECT pg_backend_pid()")) != first
+
+
+async def test_single_statement_commits_itself(database: Database) -> None:
+    """What a single statement did stays, whatever its block does then, and no transaction is open around it."""
+
+    async def fail() -> None:
+        async with database.single() as connection:
+            await connection.execute(text("CREATE TABLE kept (id int)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with database.single() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM kept")) == 0
+        assert not (await connection.get_raw_connection()).driver_connection.is_in_transaction()
+
+
+async def test_transaction_after_a_single_statement_is_one(database: Database) -> None:
+    """The pool's connections serve both: a transaction on one that carried a single statement rolls back as any."""
+
+    async def fail() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("INSERT INTO target VALUES (1)"))
+            raise ZeroDivisionError
+
+    async with database.single() as connection:
+        await connection.execute(text("CREATE TABLE target (id int)"))
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with database.single() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM target")) == 0
