@@ -10,8 +10,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from consumer.errors import PublishError, RecordRefusedError, TransientError
+from consumer.errors import PublishError, TransientError
 from consumer.failpoints import reach
+from consumer.in_flight import InFlight, Round
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,18 +20,19 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from consumer.clock import Clock
-    from consumer.ports import Outbox, Publisher
+    from consumer.ports import Line, Outbox, Publisher
 
 
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
-    """Seconds, but for ``batch``: messages of one round.
+    """Seconds, but for ``batch``, messages of one round, and ``in_flight``, messages sent and not yet deleted.
 
     Whoever commits messages in this process wakes the relay. Those of other processes are looked for, every
     ``poll_seconds`` as long as there were some within ``busy_seconds``, else every ``idle_seconds``.
     """
 
     batch: int = 1000
+    in_flight: int = 4000
     lease_seconds: float = 4.0
     poll_seconds: float = 0.05
     idle_seconds: float = 0.25
@@ -40,7 +42,13 @@ class RelayOptions:
 
 
 class Relay:
-    """Owns no resource; its outbox and publisher are closed by who made them."""
+    """Sends rounds one behind the other and settles them beside: none waits until the one before it is deleted.
+
+    The line to the bus keeps their order. When an outcome is unknown the line is given up and every round on it is
+    settled before anything is read again, so that nothing overtakes what failed.
+
+    Owns no resource; its outbox and publisher are closed by who made them.
+    """
 
     def __init__(
         self,
@@ -57,10 +65,23 @@ class Relay:
         self._published = published
         self._clock = clock
         self._log = log
+        self._line: Line | None = None
+        self._in_flight = InFlight()
+        self._sending = asyncio.Lock()  # held from the reading of rows until they are in flight
         self._wake = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._more = self._wants_room = False  # whether there is more to send, and whether that waits for settling
+        self._failures = 0
         self._held_until = 0.0
         self._busy_until = 0.0
-        self.last_round = self.last_turn = clock.monotonic()
+        self._settling_since: float | None = None
+        self._turned = self.last_round = clock.monotonic()
+
+    @property
+    def last_turn(self) -> float:
+        """When the slower of the two, sending and settling, last did something; monotonic."""
+        since = self._settling_since
+        return self._turned if since is None else min(self._turned, since)
 
     def wake(self) -> None:
         """Look now: something in this process has just committed messages."""
@@ -68,37 +89,80 @@ class Relay:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until told to stop and the outbox is empty; our caller bounds that with its grace."""
-        while not stopping.is_set():
-            await self._round_or_pause()
-        while await self._round_or_pause():
-            pass
+        async with asyncio.TaskGroup() as group:
+            settling = group.create_task(self._settle_for_ever(), name="relay settling")
+            while not stopping.is_set():
+                await self._look_or_pause()
+            failures = self._failures
+            while self._failures == failures and (await self._look_or_pause() or not self._in_flight.settled):
+                pass
+            settling.cancel()
 
     async def run_once(self) -> int:
-        """Publish one batch if this is the active relay; how many messages left the outbox.
+        """Send one batch if this is the active relay and settle all that is in flight; how many messages it was.
 
         Raises:
             TransientError: The database is away.
             PublishError: The broker did not acknowledge everything; what it did is deleted.
         """
-        if not await self._hold():
-            return 0
-        pending = await self._outbox.pending(self._options.batch)
-        if not pending:
-            return 0
-        outcomes = await self._publisher.publish([message for _, message in pending])
-        acknowledged = [row for (row, _), outcome in zip(pending, outcomes, strict=True) if outcome is None]
-        if acknowledged:
+        sent = await self._send()
+        while not self._in_flight.settled:
+            await self._settle()
+        return sent
+
+    async def _send(self) -> int:
+        """Read one batch of what is not in flight, and send it."""
+        async with self._sending:
+            room = min(self._options.batch, self._options.in_flight - len(self._in_flight.rows))
+            self._more, self._wants_room = False, room <= 0
+            if self._wants_room or not await self._hold():
+                return 0
+            rows = await self._outbox.pending(room, self._in_flight.rows)
+            if rows:
+                if self._line is None:
+                    self._line = await self._publisher.line()
+                receipt = await self._line.send([message for _, message in rows])
+                self._in_flight.add(Round(rows, receipt))
+                self._sent.set()
+            self._more = len(rows) == room
+            return len(rows)
+
+    async def _settle(self) -> None:
+        """Wait for the oldest round; delete or park its rows and those of all that are complete by then."""
+        in_flight, unknown = self._in_flight, None
+        if in_flight.rounds:
+            unknown = await in_flight.settle_oldest()
+        while unknown is None and in_flight.rounds and in_flight.rounds[0].receipt.complete:
+            unknown = await in_flight.settle_oldest()
+        if unknown is not None:
+            await self._give_up()
+        await self._clear()
+        if unknown is not None:
+            raise unknown
+
+    async def _give_up(self) -> None:
+        """Close the line and forget what is unknown: all of it is read again, in its order."""
+        line = self._line
+        if line is not None:
+            await line.close()
+        async with self._sending:
+            while self._in_flight.rounds:
+                await self._in_flight.settle_oldest()
+            self._line = None
+
+    async def _clear(self) -> None:
+        in_flight = self._in_flight
+        if acknowledged := tuple(in_flight.acknowledged):
             reach("before_outbox_delete")
             await self._outbox.delete(acknowledged)
             self._published(len(acknowledged))
-        for (row, message), outcome in zip(pending, outcomes, strict=True):
-            if isinstance(outcome, RecordRefusedError):
-                self._log.error("message_parked", event_id=message.event_id, topic=message.topic, error=str(outcome))
-                await self._outbox.park(row, str(outcome))
-        unknown = next((outcome for outcome in outcomes if isinstance(outcome, PublishError)), None)
-        if unknown is not None:
-            raise unknown
-        return len(pending)
+            in_flight.acknowledged.clear()
+            in_flight.rows.difference_update(acknowledged)
+        for row, (message, reason) in tuple(in_flight.refused.items()):
+            self._log.error("message_parked", event_id=message.event_id, topic=message.topic, error=reason)
+            await self._outbox.park(row, reason)
+            del in_flight.refused[row]
+            in_flight.rows.discard(row)
 
     async def _hold(self) -> bool:
         """Prolong the lease when half of it is gone, not on every round."""
@@ -110,21 +174,47 @@ class Relay:
         self._held_until = now + self._options.lease_seconds / 2
         return True
 
-    async def _round_or_pause(self) -> int:
+    async def _settle_for_ever(self) -> None:
+        while True:
+            await self._sent.wait()
+            self._settling_since = self._clock.monotonic()
+            try:
+                await self._settle()
+            except (TransientError, PublishError) as error:
+                await self._failed(error)
+                self._wake.set()
+            else:
+                self.last_round = self._clock.monotonic()
+            self._settling_since = None
+            if self._in_flight.settled:
+                self._sent.clear()
+            if self._wants_room:
+                self._wake.set()
+
+    async def _look_or_pause(self) -> int:
+        """One look, and a pause unless there is more; how many messages were sent."""
         self._wake.clear()
-        self.last_turn = self._clock.monotonic()
+        self._turned = self._clock.monotonic()
         try:
-            published = await self.run_once()
+            sent = await self._send()
         except (TransientError, PublishError) as error:
-            self._log.warning("relay_round_failed", error=str(error))
-            await asyncio.sleep(self._options.error_pause_seconds)
+            await self._failed(error)
             return 0
-        self.last_round = self._clock.monotonic()
-        if published:
-            self._busy_until = self.last_round + self._options.busy_seconds
-        else:
+        now = self._clock.monotonic()
+        if self._in_flight.settled:
+            self.last_round = now
+        if sent:
+            self._busy_until = now + self._options.busy_seconds
+        if not self._more:
             await self._pause()
-        return published
+        return sent
+
+    async def _failed(self, error: Exception) -> None:
+        """Nobody sends before the pause is over."""
+        self._failures += 1
+        self._log.warning("relay_round_failed", error=str(error))
+        async with self._sending:
+            await asyncio.sleep(self._options.error_pause_seconds)
 
     def _poll_seconds(self) -> float:
         options = self._options
@@ -137,5 +227,6 @@ class Relay:
                 await self._wake.wait()
         except TimeoutError:
             return
-        # What is committed within a few milliseconds goes out together: one read and one delete for all of it.
-        await asyncio.sleep(self._options.linger_seconds)
+        if self._in_flight.rounds:
+            # What is committed within a few milliseconds goes out together: one read and one delete for all of it.
+            await asyncio.sleep(self._options.linger_seconds)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from contextlib import AbstractAsyncContextManager
     from datetime import date
 
@@ -232,8 +233,8 @@ class Outbox(Protocol):
         """Become or stay the one relay that publishes; False while another is alive."""
         ...
 
-    async def pending(self, limit: int) -> list[tuple[int, OutboxMessage]]:
-        """The oldest messages with their row ids."""
+    async def pending(self, limit: int, leave_out: AbstractSet[int] = frozenset()) -> list[tuple[int, OutboxMessage]]:
+        """The oldest messages with their row ids, but for the rows that are left out."""
         ...
 
     async def delete(self, ids: Sequence[int]) -> None:
@@ -245,12 +246,44 @@ class Outbox(Protocol):
         ...
 
 
+class Receipt(Protocol):
+    """What becomes of messages that were sent together."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every outcome is there without waiting."""
+        ...
+
+    async def wait(self) -> Sequence[Exception | None]:
+        """For each message None once acknowledged, else what went wrong; bounded.
+
+        RecordRefusedError is final for its message, PublishError leaves the outcome unknown.
+        """
+        ...
+
+
+class Line(Protocol):
+    """A way to the bus on which no message overtakes another one of its topic and key."""
+
+    async def send(self, messages: Sequence[OutboxMessage]) -> Receipt:
+        """Send behind everything that was sent before, many in flight. After a failure nothing goes through any more.
+
+        One call at a time.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the line up: what is not acknowledged by now never will be, and every receipt is complete."""
+        ...
+
+
 class Publisher(Protocol):
     """The way to the bus."""
 
-    async def publish(self, messages: Sequence[OutboxMessage]) -> list[Exception | None]:
-        """Send in order, many in flight; for each message None once acknowledged, else what went wrong.
+    async def line(self) -> Line:
+        """The present line, or a new one after one was closed or broke.
 
-        RecordRefusedError is final for its message, PublishError leaves the outcome unknown.
+        Raises:
+            PublishError: The bus is away.
         """
         ...

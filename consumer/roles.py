@@ -14,6 +14,7 @@ from consumer.backpressure import Backpressure
 from consumer.db.archive import SqlArchive
 from consumer.db.database import Database
 from consumer.db.inbox import SqlInbox
+from consumer.db.known import SESSION_KEY, KnownMessages
 from consumer.db.model_files import SqlModelFiles
 from consumer.db.outbox import SqlOutbox
 from consumer.db.queue import SqlCommandQueue
@@ -70,9 +71,14 @@ async def open_database(
 
 
 async def build_relay(parts: Parts, database: Database, stack: AsyncExitStack) -> Relay:
-    """The relay and its producer; the stack gives up the lease and closes the producer."""
+    """The relay and its producer; the stack gives up the lease and closes the producer.
+
+    What later transactions of this database commit, it need not read back.
+    """
     settings = parts.settings
-    outbox = SqlOutbox(database, owner=settings.instance)
+    known = KnownMessages()
+    database.share(SESSION_KEY, known)
+    outbox = SqlOutbox(database, owner=settings.instance, known=known)
     stack.push_async_callback(_let_go, outbox)
     publisher = await stack.enter_async_context(KafkaPublisher(settings, get_logger("publisher")))
     options = RelayOptions(

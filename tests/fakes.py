@@ -27,6 +27,7 @@ from tests.builders import execution as pending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import date, datetime
 
     from structlog.typing import FilteringBoundLogger
@@ -422,6 +423,9 @@ class FakeOutbox:
         self.held = True
         self.holds = 0
         self.looked = asyncio.Event()
+        self.failures: list[Exception] = []
+        self.deletions: list[list[int]] = []
+        self._reading: PausedReads | None = None
 
     def add(self, message: OutboxMessage) -> None:
         self.rows[max(self.rows, default=0) + 1] = message
@@ -430,31 +434,125 @@ class FakeOutbox:
         self.holds += 1
         return self.held
 
-    async def pending(self, limit: int) -> list[tuple[int, OutboxMessage]]:
+    async def pending(self, limit: int, leave_out: AbstractSet[int] = frozenset()) -> list[tuple[int, OutboxMessage]]:
         self.looked.set()
-        return [(row, self.rows[row]) for row in sorted(self.rows) if row not in self.parked][:limit]
+        rows = [row for row in sorted(self.rows) if row not in self.parked and row not in leave_out]
+        found = [(row, self.rows[row]) for row in rows[:limit]]
+        if self._reading is not None:
+            await self._reading.pause()
+        return found
+
+    def pausing_reads(self) -> PausedReads:
+        """From now on every read waits, with what it has found, until the test lets it go on."""
+        self._reading = PausedReads()
+        return self._reading
 
     async def delete(self, ids: Sequence[int]) -> None:
+        self._fail()
+        self.deletions.append(list(ids))
         for row in ids:
             self.rows.pop(row, None)
 
     async def park(self, row_id: int, reason: str) -> None:
+        self._fail()
         self.parked[row_id] = reason
+
+    def _fail(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+class PausedReads:
+    """Reads of an outbox in the hand of a test."""
+
+    def __init__(self) -> None:
+        self._begun = asyncio.Semaphore(0)
+        self._go_on = asyncio.Semaphore(0)
+        self._released = False
+
+    async def pause(self) -> None:
+        self._begun.release()
+        if not self._released:
+            await self._go_on.acquire()
+
+    async def begun(self) -> None:
+        await self._begun.acquire()
+
+    async def pass_one(self) -> None:
+        await self.begun()
+        self._go_on.release()
+
+    def release(self) -> None:
+        self._released = True
+        self._go_on.release()
 
 
 class FakePublisher:
-    """``consumer.ports.Publisher``: ``answers`` by event id, everything else is acknowledged."""
+    """``consumer.ports.Publisher``: ``answers`` by event id, everything else is acknowledged.
+
+    Like a producer, a line takes nothing more after a message whose outcome is unknown. With ``slow`` set, receipts
+    wait until the test completes them.
+    """
 
     def __init__(self, **answers: Exception) -> None:
         self.answers: dict[str, Exception] = dict(answers)
         self.sent: list[str] = []
-        self.down = False
+        self.lines: list[FakeLine] = []
+        self.receipts: list[FakeReceipt] = []
+        self.down = self.slow = False
         self.published = asyncio.Event()
 
-    async def publish(self, messages: Sequence[OutboxMessage]) -> list[Exception | None]:
+    async def line(self) -> FakeLine:
         if self.down:
-            return [PublishError("no broker")] * len(messages)
-        outcomes = [self.answers.get(message.event_id) for message in messages]
-        self.sent += [one.event_id for one, bad in zip(messages, outcomes, strict=True) if bad is None]
-        self.published.set()
-        return outcomes
+            raise PublishError("no broker")
+        self.lines.append(FakeLine(self))
+        return self.lines[-1]
+
+
+class FakeLine:
+    def __init__(self, publisher: FakePublisher) -> None:
+        self._publisher = publisher
+        self._open: list[FakeReceipt] = []
+        self._failed = False
+
+    async def send(self, messages: Sequence[OutboxMessage]) -> FakeReceipt:
+        await asyncio.sleep(0)
+        publisher = self._publisher
+        outcomes: list[Exception | None] = []
+        for message in messages:
+            outcome = PublishError("line broken") if self._failed else publisher.answers.get(message.event_id)
+            if outcome is None:
+                publisher.sent.append(message.event_id)
+            self._failed |= isinstance(outcome, PublishError)
+            outcomes.append(outcome)
+        receipt = FakeReceipt(outcomes)
+        self._open.append(receipt)
+        publisher.receipts.append(receipt)
+        if not publisher.slow:
+            receipt.done.set()
+        publisher.published.set()
+        return receipt
+
+    async def close(self) -> None:
+        self._failed = True
+        for receipt in self._open:
+            receipt.give_up()
+
+
+class FakeReceipt:
+    def __init__(self, outcomes: list[Exception | None]) -> None:
+        self.outcomes = outcomes
+        self.done = asyncio.Event()
+
+    @property
+    def complete(self) -> bool:
+        return self.done.is_set()
+
+    async def wait(self) -> Sequence[Exception | None]:
+        await self.done.wait()
+        return self.outcomes
+
+    def give_up(self) -> None:
+        if not self.done.is_set():
+            self.outcomes = [PublishError("given up")] * len(self.outcomes)
+            self.done.set()

@@ -14,7 +14,7 @@ from consumer.bootstrap import run_service
 from consumer.db.inbox import SqlInboxTransaction
 from consumer.db.outbox import SqlOutbox
 from consumer.intake import Intake
-from consumer.kafka.publisher import KafkaPublisher
+from consumer.kafka.line import KafkaLine, Sent
 from consumer.kafka.reader import KafkaReader
 from consumer.outbox import Relay
 from consumer.settings import Settings
@@ -32,7 +32,8 @@ STAGES = (
     (KafkaReader, "commit", "commit the offsets"),
     (Relay, "_pause", "relay waits for work"),
     (SqlOutbox, "pending", "relay reads the outbox"),
-    (KafkaPublisher, "publish", "relay publishes"),
+    (KafkaLine, "send", "relay sends"),
+    (Sent, "wait", "relay waits for the acknowledgement"),
     (SqlOutbox, "delete", "relay deletes"),
 )
 Times = defaultdict[str, list[float]]

@@ -17,16 +17,17 @@ from consumer.db.liveness import check_connections
 from consumer.db.url import DatabaseTarget, parse_database_url, safe_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import asyncpg
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["Database", "describe_connection_error", "safe_url"]
+__all__ = ["Database", "after_commit", "describe_connection_error", "safe_url"]
 
 DISPOSE_SECONDS: Final = 0.5
 _IDLE_IN_TRANSACTION: Final = "60s"
+_AFTER_COMMIT: Final = "after_commit"
 
 
 @dataclass(slots=True)
@@ -106,6 +107,12 @@ class Database:
         """A session whose work is committed at the end of the block, or rolled back if it raises."""
         async with self._sessions.begin() as session:
             yield session
+        for call in session.info.pop(_AFTER_COMMIT, ()):
+            call()
+
+    def share(self, name: str, value: object) -> None:
+        """Put something into ``info`` of every session that is opened from now on."""
+        self._sessions.configure(info={name: value})
 
     @contextlib.asynccontextmanager
     async def single(self) -> AsyncIterator[AsyncConnection]:
@@ -138,6 +145,11 @@ class Database:
 
     def _remember(self, connection: DBAPIConnection, _record: object) -> None:
         self._connections.add(connection.driver_connection)
+
+
+def after_commit(session: AsyncSession, call: Callable[[], None]) -> None:
+    """Call when the session's ``Database.transaction`` was committed, and only if the server has said so."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(call)
 
 
 def _statement_caching(*, pgbouncer: bool) -> dict[str, Any]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ARRAY, BigInteger, any_, cast, delete, select, text, update
+from sqlalchemy import text
 
+from consumer.db.database import after_commit
 from consumer.db.errors import as_transient, transient_errors
-from consumer.db.own_tables import outbox
+from consumer.db.known import SESSION_KEY, KnownMessages
 from consumer.errors import TransientError
 from consumer.outbound import OutboxMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,7 +33,17 @@ _INSERT: Final = text("""
       FROM unnest(cast(:event_id AS text[]), cast(:topic AS text[]), cast(:partition AS int[]),
                          cast(:key AS bytea[]), cast(:value AS bytea[]), cast(:headers AS bytea[]))
       WITH ORDINALITY AS message(event_id, topic, partition, key, value, headers, position)
-     ORDER BY position""")
+     ORDER BY position
+ RETURNING id""")
+_OLDEST: Final = text("""
+    SELECT array_agg(id ORDER BY id), array_agg(event_id ORDER BY id)
+      FROM (SELECT id, event_id FROM forecast_consumer.outbox
+             WHERE parked_reason IS NULL ORDER BY id LIMIT :limit) AS oldest""")
+_CONTENTS: Final = text("""
+    SELECT id, event_id, topic, partition, key, value, headers FROM forecast_consumer.outbox
+     WHERE id = ANY(cast(:ids AS bigint[])) AND parked_reason IS NULL""")
+_DELETE: Final = text("DELETE FROM forecast_consumer.outbox WHERE id = ANY(cast(:ids AS bigint[]))")
+_PARK: Final = text("UPDATE forecast_consumer.outbox SET parked_reason = :reason WHERE id = :id")
 _HOLD: Final = text("""
     INSERT INTO forecast_consumer.role_lease AS held (role, owner, epoch, expires_at)
     VALUES ('relay', :owner, 1, clock_timestamp() + make_interval(secs => :seconds))
@@ -48,17 +61,33 @@ async def insert_messages(session: AsyncSession, messages: Sequence[OutboxMessag
     """
     if not messages:
         return
-    await session.execute(
-        _INSERT,
-        {
-            "event_id": [message.event_id for message in messages],
-            "topic": [message.topic for message in messages],
-            "partition": [message.partition for message in messages],
-            "key": [message.key for message in messages],
-            "value": [message.value for message in messages],
-            "headers": [encode_headers(message.headers) for message in messages],
-        },
-    )
+    ids = (await session.scalars(_INSERT, message_arrays(messages))).all()
+    remember(session, ids, messages)
+
+
+def message_arrays(messages: Sequence[OutboxMessage]) -> dict[str, list[Any]]:
+    """One array a column, as the parameters of a statement."""
+    return {
+        "event_id": [message.event_id for message in messages],
+        "topic": [message.topic for message in messages],
+        "partition": [message.partition for message in messages],
+        "key": [message.key for message in messages],
+        "value": [message.value for message in messages],
+        "headers": [encode_headers(message.headers) for message in messages],
+    }
+
+
+def remember(session: AsyncSession, ids: Sequence[int], messages: Sequence[OutboxMessage]) -> None:
+    """Spare this process's relay the reading of what the session is about to commit, if it is the one that publishes.
+
+    Args:
+        session: Of ``Database.transaction``.
+        ids: The row of each message.
+        messages: In the order of their ids.
+    """
+    known: KnownMessages | None = session.info.get(SESSION_KEY)
+    if known is not None and known.wanted:
+        after_commit(session, partial(known.add, ids, messages))
 
 
 def encode_headers(headers: RawHeaders) -> bytes:
@@ -74,54 +103,68 @@ def decode_headers(value: bytes) -> RawHeaders:
 
 
 class SqlOutbox:
-    """``consumer.ports.Outbox`` on PostgreSQL. Rows are never read by a cursor over ids: ids commit out of order."""
+    """``consumer.ports.Outbox`` on PostgreSQL. Rows are never read by a cursor over ids: ids commit out of order.
 
-    def __init__(self, database: Database, *, owner: str) -> None:
+    Args:
+        database: Where the rows are.
+        owner: The name of this process in the relay's lease.
+        known: Filled by sessions of this process's database that ``share`` it.
+    """
+
+    def __init__(self, database: Database, *, owner: str, known: KnownMessages | None = None) -> None:
         self._database = database
         self._owner = owner
+        self._known = KnownMessages() if known is None else known
 
     @transient_errors
     async def hold(self, seconds: float) -> bool:
         """Take or prolong the relay's lease, by the database's clock."""
-        async with self._database.transaction() as session:
-            return await session.scalar(_HOLD, {"owner": self._owner, "seconds": seconds}) is not None
+        self._known.wanted = False
+        async with self._database.single() as connection:
+            held = await connection.scalar(_HOLD, {"owner": self._owner, "seconds": seconds}) is not None
+        self._known.wanted = held
+        if not held:
+            self._known.forget_before(None)
+        return held
 
     async def let_go(self) -> None:
         """Give the lease up at once, so that another relay need not wait for its end; if that fails, it waits."""
         statement = text("DELETE FROM forecast_consumer.role_lease WHERE role = 'relay' AND owner = :owner")
         with suppress(TransientError), as_transient():
-            async with asyncio.timeout(LET_GO_SECONDS), self._database.transaction() as session:
-                await session.execute(statement, {"owner": self._owner})
+            async with asyncio.timeout(LET_GO_SECONDS), self._database.single() as connection:
+                await connection.execute(statement, {"owner": self._owner})
 
     @transient_errors
-    async def pending(self, limit: int) -> list[tuple[int, OutboxMessage]]:
-        """The oldest messages that are not parked."""
-        statement = select(outbox).where(outbox.c.parked_reason.is_(None)).order_by(outbox.c.id).limit(limit)
-        async with self._database.session() as session:
-            rows = (await session.execute(statement)).all()
-        return [
-            (
-                row.id,
-                OutboxMessage(
-                    event_id=row.event_id,
-                    topic=row.topic,
-                    partition=row.partition,
-                    key=row.key,
-                    value=row.value,
-                    headers=decode_headers(row.headers),
-                ),
-            )
-            for row in rows
-        ]
+    async def pending(self, limit: int, leave_out: AbstractSet[int] = frozenset()) -> list[tuple[int, OutboxMessage]]:
+        """The oldest messages that are neither parked nor among the rows to be left out.
+
+        The table says which rows there are; contents are fetched of those that this process has not just written.
+        """
+        async with self._database.single() as connection:
+            oldest = (await connection.execute(_OLDEST, {"limit": limit + len(leave_out)})).one()
+            ids, event_ids = oldest[0] or (), oldest[1] or ()
+            self._known.forget_before(ids[0] if ids else None)
+            named = [pair for pair in zip(ids, event_ids, strict=True) if pair[0] not in leave_out][:limit]
+            found = {row: self._known.take(row, event_id) for row, event_id in named}
+            unknown = [row for row, message in found.items() if message is None]
+            if unknown:
+                fetched = await connection.execute(_CONTENTS, {"ids": unknown})
+                found.update((row.id, _message(row)) for row in fetched)
+        return [(row, message) for row, message in found.items() if message is not None]
 
     @transient_errors
     async def delete(self, ids: Sequence[int]) -> None:
         """Delete by id, whichever relay published them."""
-        async with self._database.transaction() as session:
-            await session.execute(delete(outbox).where(outbox.c.id == any_(cast(list(ids), ARRAY(BigInteger)))))
+        async with self._database.single() as connection:
+            await connection.execute(_DELETE, {"ids": list(ids)})
 
     @transient_errors
     async def park(self, row_id: int, reason: str) -> None:
         """Keep the row with the reason; the relay passes over it."""
-        async with self._database.transaction() as session:
-            await session.execute(update(outbox).where(outbox.c.id == row_id).values(parked_reason=reason))
+        async with self._database.single() as connection:
+            await connection.execute(_PARK, {"id": row_id, "reason": reason})
+
+
+def _message(row: Any) -> OutboxMessage:
+    headers = decode_headers(row.headers)
+    return OutboxMessage(row.event_id, row.topic, row.partition, row.key, row.value, headers)

@@ -7,22 +7,22 @@ from typing import Any
 from sqlalchemy import select
 
 from consumer.db import outbox as sql
-from consumer.outbox import Relay
+from consumer.db.own_tables import outbox
 
 
 def drain_by_cursor() -> None:
     """Ids are given before they are committed: what commits late with a low id is never seen."""
     original = sql.SqlOutbox.pending
 
-    async def pending(self: Any, limit: int) -> list[Any]:
+    async def pending(self: Any, limit: int, leave_out: Any = frozenset()) -> list[Any]:
         last = getattr(self, "last_id", 0)
-        rows = [entry for entry in await original(self, limit) if entry[0] > last]
+        rows = [entry for entry in await original(self, limit, leave_out) if entry[0] > last]
         if not rows:
             # The rows left behind fill the batch: look beyond them, as a query with a cursor would.
             async with self._database.session() as session:
-                ids = await session.scalars(select(sql.outbox.c.id).where(sql.outbox.c.id > last).limit(1))
+                ids = await session.scalars(select(outbox.c.id).where(outbox.c.id > last).limit(1))
                 if ids.first() is not None:
-                    rows = [entry for entry in await original(self, limit * 100) if entry[0] > last][:limit]
+                    rows = [entry for entry in await original(self, limit * 100, leave_out) if entry[0] > last][:limit]
         return rows
 
     async def delete(self: Any, ids: Any) -> None:
@@ -36,21 +36,12 @@ def drain_by_cursor() -> None:
 
 def delete_early() -> None:
     """What is read is gone, whether the broker takes it or not."""
-    original = Relay.run_once
+    original = sql.SqlOutbox.pending
 
-    async def run_once(self: Any) -> int:
-        outbox, pending = self._outbox, self._outbox.pending
+    async def read_and_delete(self: Any, limit: int, leave_out: Any = frozenset()) -> list[Any]:
+        rows = await original(self, limit, leave_out)
+        if rows:
+            await self.delete([row for row, _ in rows])
+        return rows
 
-        async def read_and_delete(limit: int) -> list[Any]:
-            rows = await pending(limit)
-            if rows:
-                await outbox.delete([row for row, _ in rows])
-            return rows
-
-        outbox.pending = read_and_delete
-        try:
-            return await original(self)
-        finally:
-            del outbox.pending
-
-    Relay.run_once = run_once  # type: ignore[method-assign]
+    sql.SqlOutbox.pending = read_and_delete  # type: ignore[method-assign]

@@ -3,18 +3,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import event, text
 
-from consumer.db.outbox import insert_messages
+from consumer.db.known import SESSION_KEY, KnownMessages
+from consumer.db.outbox import SqlOutbox, insert_messages
 from consumer.errors import PublishError, RecordRefusedError
 from consumer.outbox import Relay, RelayOptions
 from tests.builders import message
 from tests.fakes import CapturedLog, FakePublisher, ManualClock
 
 if TYPE_CHECKING:
-    import pytest
-
-    from consumer.db.outbox import SqlOutbox
     from consumer.outbound import OutboxMessage
     from tests.integration.core.store import Store
 
@@ -63,11 +62,11 @@ async def test_row_that_commits_late_with_a_lower_id_is_published(store: Store) 
 async def test_unknown_outcome_keeps_the_row(store: Store) -> None:
     """What the broker did not acknowledge stays in the table for the next round."""
     await put(store, message("a"), message("b"))
-    publisher = FakePublisher(a=PublishError("timed out"))
+    publisher = FakePublisher(b=PublishError("timed out"))
     made = relay(store.outbox(), publisher)
     result = await asyncio.gather(made.run_once(), return_exceptions=True)
     assert isinstance(result[0], PublishError)
-    assert [one.event_id for one in await store.messages()] == ["a"]
+    assert [one.event_id for one in await store.messages()] == ["b"]
 
 
 async def test_parked_message_stays_with_its_reason(store: Store) -> None:
@@ -130,3 +129,66 @@ async def test_two_relays_publish_each_message_once(store: Store) -> None:
     for _ in range(3):
         await asyncio.gather(*(one.run_once() for one in relays))
     assert publisher.sent == [f"e{number}" for number in range(20)]
+
+
+@pytest.fixture
+def known(store: Store) -> KnownMessages:
+    """What the store's transactions leave for a relay of the same process."""
+    made = KnownMessages()
+    store.database.share(SESSION_KEY, made)
+    return made
+
+
+async def test_own_messages_are_not_read_back(store: Store, known: KnownMessages) -> None:
+    """A relay sends what its own process has committed from memory, each message once, amid the rows of others."""
+    outbox = SqlOutbox(store.database, owner="r1", known=known)
+    await outbox.hold(30.0)
+    await put(store, message("a", value=b"mine"))
+    known.wanted = False
+    await put(store, message("b", value=b"other"))
+    known.wanted = True
+    await put(store, message("c", value=b"mine"))
+    await store.execute("UPDATE forecast_consumer.outbox SET value = 'table'")
+    assert [one.value for _, one in await outbox.pending(10)] == [b"mine", b"table", b"mine"]
+    assert len(known) == 0
+    assert [one.value for _, one in await outbox.pending(10)] == [b"table"] * 3
+
+
+async def test_message_is_known_only_once_it_is_committed(store: Store, known: KnownMessages) -> None:
+    """Before the commit, and after a rollback, there is nothing to send."""
+    outbox = SqlOutbox(store.database, owner="r1", known=known)
+    await outbox.hold(30.0)
+
+    async def fail() -> None:
+        async with store.database.transaction() as session:
+            await insert_messages(session, [message("never")])
+            assert len(known) == 0
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert (len(known), await outbox.pending(10)) == (0, [])
+
+
+async def test_nothing_is_kept_without_the_lease(store: Store, known: KnownMessages) -> None:
+    """A candidate that does not publish keeps nothing, and one that lost its lease forgets what it kept."""
+    outbox, other = SqlOutbox(store.database, owner="r1", known=known), store.outbox("r2")
+    await put(store, message("a"))
+    assert len(known) == 0
+    await outbox.hold(30.0)
+    await put(store, message("b"))
+    assert len(known) == 1
+    await store.execute("UPDATE forecast_consumer.role_lease SET expires_at = now() - interval '1 s'")
+    await other.hold(30.0)
+    assert not await outbox.hold(30.0)
+    await put(store, message("c"))
+    assert len(known) == 0
+
+
+async def test_rows_in_flight_are_left_out_whatever_their_ids(store: Store) -> None:
+    """The oldest rows beside those that are left out are read, also ones with lower ids than these."""
+    await put(store, *(message(f"e{number}") for number in range(5)))
+    outbox = store.outbox()
+    ids = [row for row, _ in await outbox.pending(5)]
+    found = await outbox.pending(2, frozenset((ids[1], ids[3])))
+    assert [one.event_id for _, one in found] == ["e0", "e2"]

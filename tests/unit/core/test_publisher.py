@@ -8,7 +8,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from consumer.errors import PublishError, RecordRefusedError
-from consumer.kafka import publisher as module
+from consumer.kafka import line as module
+from consumer.kafka.line import KafkaLine
 from consumer.kafka.missing import MOST, REMEMBER_SECONDS, MissingTopics
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.settings import Settings
@@ -67,7 +68,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def publishing(producer: FakeProducer, clock: ManualClock | None = None) -> KafkaPublisher:
     made = KafkaPublisher(Settings(), CapturedLog().log, clock or ManualClock())
-    made._producer = producer
+    made._line = KafkaLine(producer, made._own_topics, made._missing, Settings().publish_timeout_seconds)
     return made
 
 

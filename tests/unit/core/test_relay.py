@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,7 @@ from tests.builders import message
 from tests.fakes import CapturedLog, FakeOutbox, FakePublisher, ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 FAST = RelayOptions(poll_seconds=60.0, error_pause_seconds=0.0)
 
@@ -44,14 +46,15 @@ async def test_round_publishes_in_order_and_deletes() -> None:
 
 
 async def test_only_what_was_acknowledged_is_deleted() -> None:
-    """A message whose outcome is unknown stays, with everything that was not acknowledged, and is sent again."""
+    """A message whose outcome is unknown stays, and so does all behind it: it is sent again in its order."""
     outbox, publisher = events("a", "b", "c"), FakePublisher(b=PublishError("timed out"))
+    made = relay(outbox, publisher)
     with pytest.raises(PublishError, match="timed out"):
-        await relay(outbox, publisher).run_once()
-    assert [one.event_id for one in outbox.rows.values()] == ["b"]
+        await made.run_once()
+    assert [one.event_id for one in outbox.rows.values()] == ["b", "c"]
     publisher.answers.clear()
-    assert await relay(outbox, publisher).run_once() == 1
-    assert (publisher.sent, outbox.rows) == (["a", "c", "b"], {})
+    assert await made.run_once() == 2
+    assert (publisher.sent, outbox.rows, len(publisher.lines)) == (["a", "b", "c"], {}, 2)
 
 
 async def test_broker_away_keeps_every_row() -> None:
@@ -123,12 +126,12 @@ async def test_idle_relay_looks_less_often() -> None:
     options = RelayOptions(poll_seconds=0.0, idle_seconds=0.03, busy_seconds=2.0)
     made = relay(outbox, FakePublisher(), options=options, clock=clock)
     assert made._poll_seconds() == 0.03
-    assert await made._round_or_pause() == 1
+    assert await made._look_or_pause() == 1
     clock.seconds = 1.9
     assert made._poll_seconds() == 0.0
     clock.seconds = 2.0
     begun = asyncio.get_running_loop().time()
-    assert await made._round_or_pause() == 0
+    assert await made._look_or_pause() == 0
     assert asyncio.get_running_loop().time() - begun >= 0.025
 
 
@@ -161,8 +164,143 @@ async def test_database_away_is_survived_and_the_round_does_not_count() -> None:
 
     outbox.hold = away  # type: ignore[method-assign, assignment]  # one failing method in one test
     clock.seconds = 30.0
-    await made._round_or_pause()
+    await made._look_or_pause()
     assert (made.last_round, log.names) == (0.0, ["relay_round_failed"])
+
+
+@asynccontextmanager
+async def running(made: Relay) -> AsyncIterator[None]:
+    """The relay at work for the time of the block."""
+    task = asyncio.create_task(made.run(asyncio.Event()))
+    try:
+        async with asyncio.timeout(5):
+            yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - every turn of the loop may make it true; the caller bounds it
+        await asyncio.sleep(0)
+
+
+async def test_next_round_does_not_wait_for_the_acknowledgement_of_the_one_before() -> None:
+    """While a round is in flight the next is read and sent; no row is read twice, and none is deleted too soon."""
+    outbox, publisher = events(*"abcd"), FakePublisher()
+    publisher.slow = True
+    async with running(relay(outbox, publisher, options=replace(FAST, batch=2))):
+        await until(lambda: len(publisher.receipts) == 2)
+        assert (publisher.sent, len(outbox.rows), len(publisher.lines)) == (list("abcd"), 4, 1)
+        publisher.receipts[1].done.set()
+        await asyncio.sleep(0)
+        assert len(outbox.rows) == 4
+        publisher.receipts[0].done.set()
+        await until(lambda: not outbox.rows)
+    assert (publisher.sent, outbox.deletions) == (list("abcd"), [[1, 2, 3, 4]])
+
+
+async def test_in_flight_rows_are_bounded() -> None:
+    """With as many rows in flight as there may be, nothing is read until some of them are settled."""
+    outbox, publisher = events(*"abcde"), FakePublisher()
+    publisher.slow = True
+    async with running(relay(outbox, publisher, options=replace(FAST, batch=2, in_flight=3))):
+        await until(lambda: len(publisher.sent) == 3)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert publisher.sent == list("abc")
+        publisher.slow = False
+        publisher.receipts[0].done.set()
+        publisher.receipts[1].done.set()
+        await until(lambda: not outbox.rows)
+    assert publisher.sent == list("abcde")
+
+
+async def test_failure_in_the_middle_is_overtaken_by_nothing() -> None:
+    """When a round fails, those behind it are given up with it, and all of them go again in order on a new line."""
+    outbox, publisher, log = events(*"abcdef"), FakePublisher(), CapturedLog()
+    publisher.slow = True
+    async with running(relay(outbox, publisher, options=replace(FAST, batch=2), log=log)):
+        await until(lambda: len(publisher.receipts) == 3)
+        publisher.receipts[0].outcomes = [None, PublishError("timed out")]
+        publisher.slow = False
+        publisher.receipts[0].done.set()
+        await until(lambda: not outbox.rows)
+    assert publisher.sent == [*"abcdef", *"bcdef"]
+    assert (len(publisher.lines), log.names) == (2, ["relay_round_failed"])
+
+
+async def test_what_commits_while_a_failure_is_cleared_up_waits_for_its_turn() -> None:
+    """A row that was read before a failure was known is not sent after it on a new line: what failed goes first."""
+    outbox, publisher = events("a"), FakePublisher()
+    publisher.slow = True
+    made = relay(outbox, publisher, options=replace(FAST, poll_seconds=0.0, idle_seconds=0.0))
+    reading = outbox.pausing_reads()
+    async with running(made):
+        await reading.pass_one()
+        await until(lambda: len(publisher.receipts) == 1)
+        outbox.add(message("b"))
+        await reading.begun()  # row b is read, with a in flight
+        publisher.receipts[0].give_up()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        publisher.slow = False
+        reading.release()
+        await until(lambda: not outbox.rows)
+    new = publisher.sent[-2:]
+    assert (new, len(publisher.lines)) == (["a", "b"], 2)
+
+
+async def test_acknowledged_rows_that_cannot_be_deleted_are_not_sent_again() -> None:
+    """While the database is away what was acknowledged is remembered, and deleted when it is back."""
+    outbox, publisher, log = events("a", "b"), FakePublisher(), CapturedLog()
+    outbox.failures.append(TransientError("gone"))
+    async with running(relay(outbox, publisher, log=log)):
+        await until(lambda: not outbox.rows)
+    assert (publisher.sent, log.names) == (["a", "b"], ["relay_round_failed"])
+
+
+async def test_refused_message_is_parked_when_the_database_is_back() -> None:
+    """A message that could not be parked is neither forgotten nor sent again."""
+    outbox, publisher = events("big"), FakePublisher(big=RecordRefusedError("too large"))
+    made = relay(outbox, publisher)
+    outbox.failures.append(TransientError("gone"))
+    with pytest.raises(TransientError):
+        await made.run_once()
+    await made.run_once()
+    assert (outbox.parked, len(publisher.receipts)) == ({1: "too large"}, 1)
+
+
+async def test_relay_that_lost_its_lease_settles_what_it_has_sent() -> None:
+    """Without the lease nothing more is read; what is acknowledged by then is deleted."""
+    outbox, publisher, clock = events("a", "b"), FakePublisher(), ManualClock()
+    publisher.slow = True
+    made = relay(outbox, publisher, options=replace(FAST, batch=1, in_flight=1), clock=clock)
+    async with running(made):
+        await until(lambda: publisher.sent == ["a"])
+        outbox.held = False
+        clock.seconds = 60.0
+        publisher.receipts[0].done.set()
+        await until(lambda: outbox.holds == 2)
+        assert [one.event_id for one in outbox.rows.values()] == ["b"]
+    assert publisher.sent == ["a"]
+
+
+async def test_round_that_never_settles_shows_in_the_last_turn() -> None:
+    """The watchdog sees the slower half: sending that turns does not hide settling that hangs."""
+    outbox, publisher, clock = events("a"), FakePublisher(), ManualClock()
+    publisher.slow = True
+    made = relay(outbox, publisher, clock=clock)
+    async with running(made):
+        await until(lambda: len(publisher.receipts) == 1)
+        await asyncio.sleep(0)
+        clock.seconds = 30.0
+        outbox.looked.clear()
+        made.wake()
+        await outbox.looked.wait()
+        assert made.last_turn == 0.0
+        publisher.receipts[0].done.set()
+        await until(lambda: made.last_turn == 30.0)
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.none() | st.binary(max_size=20)), max_size=6).map(tuple))

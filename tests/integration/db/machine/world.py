@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from consumer.db.archive import SqlArchive
 from consumer.db.inbox import SqlInbox
@@ -15,7 +15,7 @@ from consumer.db.queue import SqlCommandQueue
 from consumer.intake import Intake, IntakeReport
 from consumer.outbox import Relay, RelayOptions
 from tests.builders import COMMAND_TOPICS, COMPOSER, record
-from tests.fakes import CapturedLog, ManualClock
+from tests.fakes import CapturedLog, FakeReceipt, ManualClock
 from tests.integration.core.store import Store
 from tests.integration.db.machine.model import no_new_id
 
@@ -42,13 +42,21 @@ class DiedError(Exception):
 
 @dataclass(slots=True)
 class Broker:
-    """``consumer.ports.Publisher`` that keeps everything."""
+    """``consumer.ports.Publisher`` and its ``Line``: keeps everything."""
 
     log: list[OutboxMessage] = field(default_factory=list)
 
-    async def publish(self, messages: Sequence[OutboxMessage]) -> list[Exception | None]:
+    async def line(self) -> Self:
+        return self
+
+    async def send(self, messages: Sequence[OutboxMessage]) -> FakeReceipt:
         self.log += messages
-        return [None] * len(messages)
+        receipt = FakeReceipt([None] * len(messages))
+        receipt.done.set()
+        return receipt
+
+    async def close(self) -> None:
+        """Nothing is ever in doubt."""
 
 
 class DyingOutbox(SqlOutbox):

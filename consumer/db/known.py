@@ -1,0 +1,61 @@
+"""Messages that this process committed a moment ago: its own relay need not fetch them back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from consumer.outbound import OutboxMessage
+
+SESSION_KEY: Final = "known_messages"  # in ``session.info``
+MOST_BYTES: Final = 4 * 1024 * 1024
+_OVERHEAD_BYTES: Final = 1024  # of the objects around a message's bytes
+
+
+class KnownMessages:
+    """A bounded memory of contents by row id. The table alone says which rows there are and in what order they go.
+
+    Filled after the commit, while ``wanted``: when this process holds the relay's lease. What does not fit is read
+    from the table, like the rows of other processes.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._messages: dict[int, OutboxMessage] = {}
+        self._bytes = 0
+        self.wanted = False
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def add(self, ids: Sequence[int], messages: Sequence[OutboxMessage]) -> None:
+        """Keep committed messages, in the order of their ids, as far as there is room."""
+        for row, message in zip(ids, messages, strict=True):
+            size = _size(message)
+            if self._bytes + size > self._most_bytes:
+                return
+            self._messages[row] = message
+            self._bytes += size
+
+    def take(self, row: int, event_id: str) -> OutboxMessage | None:
+        """Hand out a message and forget it; None if it is not the one that this row of the table holds.
+
+        A server that was restored gives out ids again: a row is known by both its names.
+        """
+        message = self._messages.pop(row, None)
+        if message is None:
+            return None
+        self._bytes -= _size(message)
+        return message if message.event_id == event_id else None
+
+    def forget_before(self, row: int | None) -> None:
+        """Drop what another relay has published or parked: ids below the oldest that waits; all, if none does."""
+        for gone in [known for known in self._messages if row is None or known < row]:
+            self._bytes -= _size(self._messages.pop(gone))
+
+
+def _size(message: OutboxMessage) -> int:
+    headers = sum(len(value or b"") for _, value in message.headers)
+    return len(message.value or b"") + headers + _OVERHEAD_BYTES
