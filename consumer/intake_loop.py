@@ -1,12 +1,12 @@
-"""The loop around intake: poll, persist until it is done, commit exactly those offsets."""
+"""The loop around intake: poll, persist until it is done; exactly those offsets are committed beside the next poll."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from consumer.errors import OffsetsLostError, TransientError
-from consumer.failpoints import reach
+from consumer.errors import TransientError
+from consumer.offset_commits import OffsetCommits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ class IntakeLoop:
         log: FilteringBoundLogger,
     ) -> None:
         self._reader = reader
+        self._commits = OffsetCommits(reader, log)
         self._intake = intake
         self._persisted = persisted
         self._clock = clock
@@ -46,11 +47,13 @@ class IntakeLoop:
         try:
             while not stopping.is_set():
                 await self.run_once(stopping)
+            await self._commits.finish()
         finally:
+            self._commits.cancel()
             await self._reader.leave()
 
     async def run_once(self, stopping: asyncio.Event) -> int:
-        """One poll, one transaction, one commit; how many records it was."""
+        """One poll, one transaction; how many records it was."""
         self.last_turn = self._clock.monotonic()
         try:
             batch = await self._reader.poll()
@@ -60,7 +63,7 @@ class IntakeLoop:
             return 0
         self.last_poll = self._clock.monotonic()
         if batch.records and await self._persist(batch, stopping):
-            await self._commit(batch)
+            self._commits.add(batch)
         return len(batch.records)
 
     async def _persist(self, batch: Batch, stopping: asyncio.Event) -> bool:
@@ -85,14 +88,6 @@ class IntakeLoop:
             self._persisted(report, seconds)
             return True
         return False
-
-    async def _commit(self, batch: Batch) -> None:
-        """A commit that fails costs nothing: what is delivered again is a duplicate."""
-        reach("before_offset_commit")
-        try:
-            await self._reader.commit(batch)
-        except (OffsetsLostError, TransientError) as error:
-            self._log.warning("offsets_not_committed", error=str(error))
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:

@@ -51,8 +51,8 @@ class RecordReader(Protocol):
         """The next records, or an empty batch after a bounded wait."""
         ...
 
-    async def commit(self, batch: Batch) -> None:
-        """Mark exactly these records as read.
+    async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
+        """Mark what stands before these offsets as read, per topic and partition. One call at a time.
 
         Raises:
             OffsetsLostError: The partitions belong to another member by now.

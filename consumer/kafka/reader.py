@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,7 +18,7 @@ from consumer.ports import Batch
 from schemas.records import RawRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 10.0
 METADATA_SECONDS: Final = 60  # new partitions are read after it
 COMMIT_SECONDS: Final = 10.0
+REVOKE_SECONDS: Final = 1.0  # for a commit that is under way when the group takes partitions away
 STOP_SECONDS: Final = 1.5  # a member that cannot say goodbye is missed when its session ends
 REBALANCE_SECONDS: Final = 5.0  # beyond the poll interval; aiokafka's own wait for the group has no end
 
@@ -43,6 +45,7 @@ class KafkaReader:
         self._log = log
         self._consumer: Any = None
         self._paused = False
+        self._committing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,13 +82,19 @@ class KafkaReader:
         if not paused and self._consumer is not None:
             self._consumer.resume(*self._consumer.paused())
 
+    async def _committed(self) -> None:
+        """Let a commit end that is under way, so that whoever gets the partitions next begins behind it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REVOKE_SECONDS), self._committing:
+                pass
+
     def _hold_pause(self) -> None:
         """Every rebalance loses the flags: they are set before the first fetch of what it assigned."""
         if self._paused and self._consumer is not None:
             self._consumer.pause(*(self._consumer.assignment() - self._consumer.paused()))
 
-    async def commit(self, batch: Batch) -> None:
-        """Commit exactly the offsets after this batch.
+    async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit exactly these offsets.
 
         Raises:
             OffsetsLostError: The group has rebalanced; the records are persisted, so nothing is to be done.
@@ -93,9 +102,9 @@ class KafkaReader:
         """
         if self._consumer is None:
             raise OffsetsLostError("the consumer that read them was given up")
-        offsets = {TopicPartition(topic, number): offset for (topic, number), offset in batch.next_offsets.items()}
+        offsets = {TopicPartition(topic, number): offset for (topic, number), offset in next_offsets.items()}
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
+            async with asyncio.timeout(COMMIT_SECONDS), self._committing:
                 await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             raise OffsetsLostError(str(error)) from error
@@ -120,7 +129,7 @@ class KafkaReader:
                     raise TransientError(message) from error
                 raise
             # Only now: a consumer that has subscribed before waits in its start until the whole group is at rest.
-            listener = _Listener(self._log, self._hold_pause)
+            listener = _Listener(self._log, self._committed, self._hold_pause)
             consumer.subscribe(topics=topics, listener=listener)
             self._consumer = consumer
         return self._consumer
@@ -149,14 +158,18 @@ class KafkaReader:
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Rebalances are normal; they are told, because a storm of them is not."""
 
-    def __init__(self, log: FilteringBoundLogger, assigned: Callable[[], None]) -> None:
+    def __init__(
+        self, log: FilteringBoundLogger, committed: Callable[[], Awaitable[None]], assigned: Callable[[], None]
+    ) -> None:
         self._log = log
+        self._committed = committed
         self._assigned = assigned
 
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Nothing to save: every batch is persisted and committed before the next poll."""
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Nothing to save: what was persisted is being committed, and the rest stays in Kafka."""
         reach("in_rebalance")
         self._log.info("partitions_revoked", partitions=len(list(revoked)))
+        await self._committed()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Hold a pause on the new partitions, and tell which they are."""

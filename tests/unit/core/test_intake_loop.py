@@ -13,6 +13,8 @@ from tests.fakes import CapturedLog, FakeInbox, ManualClock
 from tests.unit.core.inbox_suite import taking
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from consumer.intake import IntakeReport
 
 
@@ -21,8 +23,10 @@ class ScriptedReader:
 
     def __init__(self, *batches: Batch | Exception) -> None:
         self.batches = list(batches)
-        self.committed: list[Batch] = []
+        self.committed: list[dict[tuple[str, int], int]] = []
         self.refuse: Exception | None = None
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.empty = asyncio.Event()
         self.left = 0
 
@@ -36,10 +40,11 @@ class ScriptedReader:
             raise batch
         return batch
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
+        self.committed.append(dict(next_offsets))
+        await self.answering.wait()
         if self.refuse is not None:
             raise self.refuse
-        self.committed.append(batch)
 
     async def leave(self) -> None:
         self.left += 1
@@ -50,8 +55,12 @@ class World:
         self.inbox = FakeInbox()
 
 
-def batch(*names: str) -> Batch:
-    return Batch(tuple(record(event_id=name) for name in names), {("forecast.predict", 0): 17})
+PREDICT = ("forecast.predict", 0)
+OTHER = ("forecast.predict", 1)
+
+
+def batch(*names: str, offsets: dict[tuple[str, int], int] | None = None) -> Batch:
+    return Batch(tuple(record(event_id=name) for name in names), offsets or {PREDICT: 17})
 
 
 class Bench:
@@ -67,6 +76,12 @@ class Bench:
             self.log.log,
         )
 
+    async def run_once(self) -> int:
+        """One turn, and what it left to be committed."""
+        count = await self.loop.run_once(self.stopping)
+        await self.loop._commits.finish()
+        return count
+
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,10 +90,9 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_exactly_the_offsets_of_a_persisted_batch_are_committed() -> None:
     """A batch is persisted, then its own offsets are committed, then whoever waits for commands hears of it."""
-    polled = batch("a", "b")
-    bench = Bench(polled)
-    assert await bench.loop.run_once(bench.stopping) == 2
-    assert bench.reader.committed == [polled]
+    bench = Bench(batch("a", "b"))
+    assert await bench.run_once() == 2
+    assert bench.reader.committed == [{PREDICT: 17}]
     assert [report.accepted for report in bench.persisted] == [2]
 
 
@@ -86,7 +100,7 @@ async def test_nothing_is_committed_before_it_is_persisted() -> None:
     """While the database is away the same batch is tried again, and its offsets wait."""
     bench = Bench(batch("a"))
     bench.world.inbox.failures += [TransientError("gone"), TransientError("gone")]
-    await bench.loop.run_once(bench.stopping)
+    await bench.run_once()
     assert bench.log.names == ["batch_not_persisted", "batch_not_persisted", "batch_persisted"]
     assert len(bench.reader.committed) == bench.world.inbox.commits == 1
 
@@ -109,8 +123,41 @@ async def test_failing_commit_costs_nothing(error: Exception) -> None:
     """Offsets that cannot be committed are told; the batch is durable and comes again as duplicates."""
     bench = Bench(batch("a"))
     bench.reader.refuse = error
-    assert await bench.loop.run_once(bench.stopping) == 1
+    assert await bench.run_once() == 1
     assert bench.log.names == ["batch_persisted", "offsets_not_committed"]
+    bench.reader.refuse = None
+    bench.reader.batches.append(batch("b", offsets={PREDICT: 18}))
+    await bench.run_once()
+    assert bench.reader.committed == [{PREDICT: 17}, {PREDICT: 18}]
+
+
+async def test_next_batch_does_not_wait_for_the_commit_of_the_one_before() -> None:
+    """Batches are persisted while a commit is under way; their offsets then go together, one request at a time."""
+    bench = Bench(*(batch(name, offsets=offsets) for name, offsets in (("a", {PREDICT: 1}), ("b", {PREDICT: 2}))))
+    bench.reader.batches.append(batch("c", offsets={OTHER: 1}))
+    bench.reader.answering.clear()
+    for _ in range(3):
+        await bench.loop.run_once(bench.stopping)
+    assert (bench.world.inbox.commits, bench.reader.committed) == (3, [{PREDICT: 1}])
+    bench.reader.answering.set()
+    await bench.loop._commits.finish()
+    assert bench.reader.committed == [{PREDICT: 1}, {PREDICT: 2, OTHER: 1}]
+
+
+async def test_leaving_waits_for_the_commit_that_is_under_way() -> None:
+    """A member leaves the group when its offsets are committed, so that its successor reads nothing twice."""
+    bench = Bench(batch("a"))
+    bench.reader.answering.clear()
+    running = asyncio.create_task(bench.loop.run(bench.stopping))
+    await bench.reader.empty.wait()
+    bench.stopping.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (bench.reader.committed, bench.reader.left, running.done()) == ([{PREDICT: 17}], 0, False)
+    bench.reader.answering.set()
+    async with asyncio.timeout(5):
+        await running
+    assert bench.reader.left == 1
 
 
 async def test_empty_poll_touches_nothing() -> None:

@@ -1,0 +1,55 @@
+"""Offsets of persisted records on their way to Kafka, beside the reading and persisting of the next ones."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from consumer.errors import OffsetsLostError, TransientError
+from consumer.failpoints import reach
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from consumer.ports import Batch, RecordReader
+
+
+class OffsetCommits:
+    """One request at a time; what is persisted meanwhile goes with the next. Owns the task of that request.
+
+    A broker groups commits and answers after some milliseconds, for which the next batch need not wait: a commit that
+    comes late, or never, costs nothing but duplicates.
+    """
+
+    def __init__(self, reader: RecordReader, log: FilteringBoundLogger) -> None:
+        self._reader = reader
+        self._log = log
+        self._due: dict[tuple[str, int], int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, persisted: Batch) -> None:
+        """Commit the offsets after a batch whose records are all durable."""
+        self._due.update(persisted.next_offsets)
+        if self._task is None or self._task.done():
+            if self._task is not None:
+                self._task.result()  # a fault that nobody foresaw is the loop's own
+            self._task = asyncio.create_task(self._commit_due(), name="commit offsets")
+
+    async def finish(self) -> None:
+        """Wait until everything is committed or has failed, as long as the reader lets its requests take."""
+        if self._task is not None:
+            await self._task
+
+    def cancel(self) -> None:
+        """Give up what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _commit_due(self) -> None:
+        while self._due:
+            offsets, self._due = self._due, {}
+            reach("before_offset_commit")
+            try:
+                await self._reader.commit(offsets)
+            except (OffsetsLostError, TransientError) as error:
+                self._log.warning("offsets_not_committed", error=str(error))
