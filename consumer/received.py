@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from consumer.model import ExecutionId
 from consumer.outbound import Cause
-from schemas.commands import CancelExecution, canonical_data
+from schemas.commands import CancelExecution
 from schemas.enums import CommandKind, GatilhoExecucao, TopicKind
 from schemas.envelope import receive as receive_command
 from schemas.errors import BadRecord, FieldError
@@ -79,7 +78,7 @@ class Received:
     @property
     def canonical_json(self) -> str:
         """The command's data with every default filled in."""
-        return json.dumps(canonical_data(self.command), ensure_ascii=False)
+        return self.command.model_dump_json()
 
     @property
     def cause(self) -> Cause:

@@ -25,16 +25,24 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
     from schemas.records import RawHeaders
 
+_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 LET_GO_SECONDS: Final = 0.5  # at the very end of a shutdown, perhaps with a database that does not answer
 
-_INSERT: Final = text("""
-    INSERT INTO forecast_consumer.outbox (event_id, topic, partition, key, value, headers)
-    SELECT event_id, topic, partition, key, value, headers
-      FROM unnest(cast(:event_id AS text[]), cast(:topic AS text[]), cast(:partition AS int[]),
-                         cast(:key AS bytea[]), cast(:value AS bytea[]), cast(:headers AS bytea[]))
-      WITH ORDINALITY AS message(event_id, topic, partition, key, value, headers, position)
+_COLUMNS: Final = {
+    "event_id": "text",
+    "topic": "text",
+    "partition": "int",
+    "key": "bytea",
+    "value": "bytea",
+    "headers": "bytea",
+}
+MESSAGE_COLUMNS: Final = ", ".join(_COLUMNS)
+MESSAGE_ARRAYS: Final = f"unnest({', '.join(f'cast(:message_{name} AS {kind}[])' for name, kind in _COLUMNS.items())})"
+_INSERT: Final = text(f"""
+    INSERT INTO forecast_consumer.outbox ({MESSAGE_COLUMNS})
+    SELECT {MESSAGE_COLUMNS} FROM {MESSAGE_ARRAYS} WITH ORDINALITY AS message({MESSAGE_COLUMNS}, position)
      ORDER BY position
- RETURNING id""")
+ RETURNING id""")  # noqa: S608 - made of the constants above
 _OLDEST: Final = text("""
     SELECT array_agg(id ORDER BY id), array_agg(event_id ORDER BY id)
       FROM (SELECT id, event_id FROM forecast_consumer.outbox
@@ -66,14 +74,14 @@ async def insert_messages(session: AsyncSession, messages: Sequence[OutboxMessag
 
 
 def message_arrays(messages: Sequence[OutboxMessage]) -> dict[str, list[Any]]:
-    """One array a column, as the parameters of a statement."""
+    """The parameters of ``MESSAGE_ARRAYS``: one array a column."""
     return {
-        "event_id": [message.event_id for message in messages],
-        "topic": [message.topic for message in messages],
-        "partition": [message.partition for message in messages],
-        "key": [message.key for message in messages],
-        "value": [message.value for message in messages],
-        "headers": [encode_headers(message.headers) for message in messages],
+        "message_event_id": [message.event_id for message in messages],
+        "message_topic": [message.topic for message in messages],
+        "message_partition": [message.partition for message in messages],
+        "message_key": [message.key for message in messages],
+        "message_value": [message.value for message in messages],
+        "message_headers": [encode_headers(message.headers) for message in messages],
     }
 
 
@@ -93,7 +101,7 @@ def remember(session: AsyncSession, ids: Sequence[int], messages: Sequence[Outbo
 def encode_headers(headers: RawHeaders) -> bytes:
     """Headers as JSON; Latin-1 maps every byte to one character, so that any value survives, and no value is null."""
     pairs = [[name, None if value is None else value.decode("latin-1")] for name, value in headers]
-    return json.dumps(pairs, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _to_json(pairs).encode("utf-8", "surrogatepass")
 
 
 def decode_headers(value: bytes) -> RawHeaders:
