@@ -10,6 +10,9 @@ from schemas.records import Headers, RawHeaders, RawRecord
 
 SOURCE: Final = "/forecast-consumer"
 MAX_DLQ_ERROR_BYTES: Final = 1024
+_SPECVERSION: Final = ("ce_specversion", b"1.0")
+_SOURCE: Final = ("ce_source", SOURCE.encode())
+_CONTENT_TYPE: Final = ("content-type", b"application/json")
 
 
 def event_id(execucao_id: str, stream: Literal["status", "step"], sequence: int) -> str:
@@ -50,20 +53,22 @@ def reply_headers(
         traceparent: W3C trace context, continued; ``tracestate`` goes only with it.
         tracestate: See ``traceparent``.
     """
-    pairs = (
-        ("ce_specversion", "1.0"),
-        ("ce_id", event_id),
-        ("ce_source", SOURCE),
-        ("ce_type", event_type),
-        ("ce_subject", subject),
-        ("ce_time", iso_milliseconds(time)),
+    optional = (
         ("ce_correlationid", correlation_id),
         ("ce_causationid", causation_id),
         ("traceparent", traceparent),
         ("tracestate", tracestate if traceparent else None),
-        ("content-type", "application/json"),
     )
-    return tuple((name, text.encode()) for name, text in pairs if text is not None)
+    return (
+        _SPECVERSION,
+        ("ce_id", event_id.encode()),
+        _SOURCE,
+        ("ce_type", event_type.encode()),
+        *(() if subject is None else (("ce_subject", subject.encode()),)),
+        ("ce_time", iso_milliseconds(time).encode()),
+        *[(name, text.encode()) for name, text in optional if text is not None],
+        _CONTENT_TYPE,
+    )
 
 
 def nest_status_headers(correlation_id: str, *, last: bool) -> Headers:

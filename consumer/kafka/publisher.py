@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner, murmur2
 
 from consumer.clock import SystemClock
 from consumer.errors import PublishError
@@ -16,7 +18,7 @@ from consumer.kafka.line import KafkaLine
 from consumer.kafka.missing import MissingTopics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024  # a dead letter is as large as the record was; the broker has the last word
 BATCH_BYTES: Final = 256 * 1024
+REMEMBERED_KEYS: Final = 4096  # an execution's events have one key, and its hash is computed in Python
 
 
 class KafkaPublisher:
@@ -82,6 +85,7 @@ class KafkaPublisher:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
+            partitioner=same_partition(),
             max_batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=int(settings.publish_timeout_seconds * 1000),
@@ -96,3 +100,17 @@ class KafkaPublisher:
                 raise PublishError(message) from error
             raise
         return KafkaLine(producer, self._own_topics, self._missing, settings.publish_timeout_seconds)
+
+
+def same_partition() -> Callable[[bytes | None, Sequence[int], Sequence[int]], int]:
+    """The partitioner that every Kafka client has by default, with a memory for keys that come again and again."""
+    default = DefaultPartitioner()
+    hash_of: Callable[[bytes], int] = lru_cache(REMEMBERED_KEYS)(murmur2)
+
+    def partition(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
+        if key is None:
+            chosen: int = default(key, every, available)
+            return chosen
+        return every[(hash_of(key) & 0x7FFFFFFF) % len(every)]
+
+    return partition

@@ -5,13 +5,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+from aiokafka.partitioner import DefaultPartitioner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumer.errors import PublishError, RecordRefusedError
 from consumer.kafka import line as module
 from consumer.kafka.line import KafkaLine
 from consumer.kafka.missing import MOST, REMEMBER_SECONDS, MissingTopics
-from consumer.kafka.publisher import KafkaPublisher
+from consumer.kafka.publisher import KafkaPublisher, same_partition
 from consumer.settings import Settings
 from tests.builders import message
 from tests.fakes import CapturedLog, ManualClock
@@ -27,7 +30,8 @@ class FakeProducer:
         self.known: set[str] = set()
         self.asked = 0
         self.sent: list[str] = []
-        self.away = False
+        self.away = self.full = False
+        self.waiting: list[asyncio.Future[object]] | None = None
         self.appears: str | None = None
         self.client = SimpleNamespace(
             cluster=SimpleNamespace(partitions_for_topic=lambda topic: {0} if topic in self.known else None),
@@ -50,9 +54,15 @@ class FakeProducer:
         return {0}
 
     async def send(self, topic: str, **_: Any) -> asyncio.Future[object]:
+        if self.full:
+            self.full = False
+            raise KafkaTimeoutError
         self.sent.append(topic)
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+        if self.waiting is None:
+            done.set_result(None)
+        else:
+            self.waiting.append(done)
         return done
 
 
@@ -128,6 +138,32 @@ async def test_missing_reply_topic_holds_up_no_own_topic() -> None:
     assert (outcomes[1], producer.sent) == (None, [Settings().topic_status])
 
 
+async def test_line_takes_nothing_after_a_message_that_could_not_be_handed_over() -> None:
+    """A producer that has no room for one message and then for the next would turn their order round."""
+    producer, status = FakeProducer(), Settings().topic_status
+    publisher = publishing(producer)
+    line = await publisher.line()
+    producer.full = True
+    first = await (await line.send([message("a", topic=status), message("b", topic=status)])).wait()
+    second = await (await line.send([message("c", topic=status)])).wait()
+    assert [type(outcome) for outcome in (*first, *second)] == [PublishError] * 3
+    assert (producer.sent, line.broken) == ([], True)
+
+
+async def test_closing_a_line_completes_its_receipts() -> None:
+    """Whoever waits for an acknowledgement is not left to its deadline: what has come counts, the rest is unknown."""
+    producer, status = FakeProducer(), Settings().topic_status
+    producer.waiting = []
+    line = await publishing(producer).line()
+    receipt = await line.send([message("a", topic=status), message("b", topic=status)])
+    producer.waiting[0].set_result(None)
+    assert not receipt.complete
+    await line.close()
+    assert receipt.complete
+    outcomes = await receipt.wait()
+    assert (outcomes[0], type(outcomes[1])) == (None, PublishError)
+
+
 async def test_broker_that_is_away_says_nothing_of_a_topic() -> None:
     """Without an answer nothing is refused for good, and nothing is remembered."""
     producer = FakeProducer()
@@ -149,3 +185,16 @@ def test_memory_of_missing_topics_is_bounded() -> None:
     missing.add("6")
     clock.seconds = REMEMBER_SECONDS
     assert (len(missing), "6" in missing, "5" in missing) == (1, True, False)
+
+
+@given(st.binary(max_size=60), st.integers(1, 50))
+def test_keys_go_where_every_client_sends_them(key: bytes, count: int) -> None:
+    """A key's partition is the default one of Kafka's clients, each time that it is asked for."""
+    partitions, partition = list(range(count)), same_partition()
+    default = DefaultPartitioner()(key, partitions, partitions)
+    assert [partition(key, partitions, partitions) for _ in range(2)] == [default] * 2
+
+
+def test_message_without_a_key_goes_to_any_available_partition() -> None:
+    """Without a key one of the partitions that have a leader is taken."""
+    assert same_partition()(None, [0, 1, 2], [1]) == 1
