@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from consumer.clock import SystemClock
 from consumer.exit_codes import ExitCode
 from consumer.health import ServiceHealth
 from consumer.http.admin import application, bind, serve
+from consumer.late_worker import LateWorker
 from consumer.outbound import Composer
-from consumer.roles import Parts, build_intake, build_relay, open_database
+from consumer.roles import Parts, build_intake, build_maintenance, build_relay, open_database
 from consumer.service import FORCE_SECONDS, Roles, Service, Timing
 from consumer.signals import leave_tasks_behind, stop_on_signals
 from consumer.startup import check_everything, warn_of_long_retention
@@ -25,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-    from consumer.intake_loop import IntakeLoop
+    from consumer.db.database import Database
+    from consumer.execution.worker import Worker
     from consumer.settings import Settings
 
-
-LOOK_SECONDS: Final = 0.1
+PARTITIONS_SECONDS: Final = 3.0
 
 
 async def run_service(settings: Settings) -> ExitCode:
@@ -69,24 +72,31 @@ async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
     if "relay" in settings.roles:
         roles.relay = await build_relay(parts, database, stack)
     if "worker" in settings.roles:
-        from consumer.worker_role import build_maintenance, build_worker  # noqa: PLC0415 - numpy and all of the domain
-
-        roles.worker = await build_worker(parts, database, composer, roles, stack)
+        roles.worker = LateWorker(partial(_load_worker, parts, database, composer, roles, stack), parts.at_work)
         roles.maintenance = build_maintenance(parts, database)
     if "intake" in settings.roles:
         await build_intake(parts, database, composer, roles, stack)
-    stack.callback(asyncio.create_task(_later(parts, roles.intake), name="later").cancel)
+    stack.callback(asyncio.create_task(_later(parts), name="later").cancel)
     lag = LoopLagMeter(clock, parts.metrics.loop_lag.observe, settings.loop_lag_warning_seconds, get_logger("loop"))
     timing = Timing(settings.grace_seconds, settings.stuck_seconds)
     return Service(roles, parts.stopping, lag, timing, clock, get_logger("service"))
 
 
-async def _later(parts: Parts, intake: IntakeLoop | None) -> None:
-    """Begin what nobody waits for when intake has its partitions, or when there is none."""
-    if intake is not None:
-        before = intake.last_poll
-        while intake.last_poll == before:  # noqa: ASYNC110 - it tells nobody, and nobody is in a hurry
-            await asyncio.sleep(LOOK_SECONDS)
+async def _load_worker(
+    parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack
+) -> Worker:
+    """Import in a thread, because the event loop is at work already, then wire."""
+    role = await asyncio.to_thread(import_module, "consumer.worker_role")
+    worker: Worker = await role.build_worker(parts, database, composer, roles, stack)
+    return worker
+
+
+async def _later(parts: Parts) -> None:
+    """Begin what can wait when intake has its partitions, or soon: a worker has work while Kafka is away, too."""
+    if "intake" in parts.settings.roles:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PARTITIONS_SECONDS):
+                await parts.at_work.wait()
     parts.at_work.set()
     await warn_of_long_retention(parts.settings, get_logger("startup"))
 

@@ -1,4 +1,4 @@
-"""What intake and relay are made of: adapters, the options they read from the settings, and what they wake."""
+"""What each role but the worker is made of: adapters, the options read from the settings, and what it wakes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from consumer.artefacts.pruning import ArtefactArchive
+from consumer.artefacts.store import FileArtefacts
 from consumer.backpressure import Backpressure
 from consumer.db.archive import SqlArchive
 from consumer.db.database import Database
 from consumer.db.inbox import SqlInbox
+from consumer.db.model_files import SqlModelFiles
 from consumer.db.outbox import SqlOutbox
 from consumer.errors import TransientError
 from consumer.intake import Intake, IntakeReport
 from consumer.intake_loop import IntakeLoop
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
+from consumer.maintenance import Maintenance
 from consumer.outbox import Relay, RelayOptions
 from consumer.telemetry.logs import get_logger
 from consumer.wiring import kinds_of, new_execution_id, topics_of
@@ -83,6 +87,16 @@ async def _let_go(outbox: SqlOutbox) -> None:
             await outbox.let_go()
 
 
+def build_maintenance(parts: Parts, database: Database) -> Maintenance:
+    """Pruning of old rows, and of files that no row refers to."""
+    settings = parts.settings
+    files = FileArtefacts(settings.artefact_dir, parts.clock)
+    archive = ArtefactArchive(
+        SqlArchive(database), files, SqlModelFiles(database), keep_versions=settings.keep_model_versions
+    )
+    return Maintenance(archive, settings.keep_days, settings.maintenance_seconds, get_logger("maintenance"))
+
+
 async def build_intake(
     parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack
 ) -> IntakeLoop:
@@ -99,7 +113,7 @@ async def build_intake(
 
     inbox, warn = SqlInbox(database, composer, parts.clock), _warn_of(topics_of(settings))
     intake = Intake(inbox, kinds_of(settings), new_execution_id, warn)
-    reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader")))
+    reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader"), parts.at_work.set))
     loop = IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
     metrics.seconds_since_poll.set_function(lambda: parts.clock.monotonic() - loop.last_poll)
     roles.intake = loop

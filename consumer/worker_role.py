@@ -1,4 +1,4 @@
-"""What the worker is made of, and pruning, which it does beside: apart, as the domain and numpy come along."""
+"""What the worker is made of; a module of its own, because numpy and the domain come along with it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from consumer.artefacts.pruning import ArtefactArchive
 from consumer.artefacts.store import FileArtefacts
-from consumer.db.archive import SqlArchive
-from consumer.db.model_files import SqlModelFiles
 from consumer.db.queue import SqlCommandQueue
 from consumer.db.sales import SqlSalesReader
 from consumer.errors import TransientError
@@ -17,7 +14,6 @@ from consumer.execution.job import ForecastJob
 from consumer.execution.run import JobOptions
 from consumer.execution.runner import RetryPolicy, Runner
 from consumer.execution.worker import Worker, WorkerOptions
-from consumer.maintenance import Maintenance
 from consumer.processes import ProcessCompute
 from consumer.roles import open_database
 from consumer.telemetry.logs import get_logger
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
 async def build_worker(
     parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack
 ) -> Worker:
-    """The worker, a heartbeat connection of its own, and model processes that warm up as soon as all else works."""
+    """The worker, a heartbeat connection of its own, and model processes that warm up meanwhile."""
     settings, clock, metrics = parts.settings, parts.clock, parts.metrics
 
     def committed(execution: Execution) -> None:
@@ -56,7 +52,7 @@ async def build_worker(
     compute = await stack.enter_async_context(
         ProcessCompute(settings.compute_processes, settings.chunk_timeout_seconds, settings.compute_memory_megabytes)
     )
-    warming = asyncio.create_task(_warm_up(compute, parts.at_work), name="warm up")
+    warming = asyncio.create_task(_warm_up(compute), name="warm up")
     stack.callback(warming.cancel)
     job_options = JobOptions(
         chunk_products=settings.chunk_products,
@@ -78,18 +74,7 @@ async def build_worker(
     return worker
 
 
-def build_maintenance(parts: Parts, database: Database) -> Maintenance:
-    """Pruning of old rows, and of files that no row refers to."""
-    settings = parts.settings
-    files = FileArtefacts(settings.artefact_dir, parts.clock)
-    archive = ArtefactArchive(
-        SqlArchive(database), files, SqlModelFiles(database), keep_versions=settings.keep_model_versions
-    )
-    return Maintenance(archive, settings.keep_days, settings.maintenance_seconds, get_logger("maintenance"))
-
-
-async def _warm_up(compute: ProcessCompute, at_work: asyncio.Event) -> None:
-    await at_work.wait()
+async def _warm_up(compute: ProcessCompute) -> None:
     try:
         await compute.warm_up()
     except TransientError as error:

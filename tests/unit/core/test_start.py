@@ -4,6 +4,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -12,11 +13,13 @@ from consumer.cli.loading_code import kept_for_good
 from consumer.db.database import Database
 from consumer.errors import StartupError
 from consumer.exit_codes import ExitCode
-from consumer.processes import ProcessCompute
+from consumer.late_worker import LateWorker
 from consumer.settings import Settings
 from consumer.startup import check_everything
-from consumer.worker_role import _warm_up
 from tests.fakes import CapturedLog, ManualClock
+
+if TYPE_CHECKING:
+    from consumer.execution.worker import Worker
 
 MODELS = ("coreforecast", "lightgbm", "numba", "pandas", "pyarrow", "scipy", "sklearn", "statsforecast", "torch")
 ANSWERS = ("numpy", "consumer.execution", "consumer.forecasting")
@@ -55,21 +58,64 @@ def test_what_is_imported_is_no_garbage() -> None:
     gc.unfreeze()
 
 
-async def test_model_processes_start_after_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Model processes are started when the service is at work, and not before."""
-    started, at_work = asyncio.Event(), asyncio.Event()
+class SomeWorker:
+    """What ``LateWorker`` uses of a worker."""
 
-    async def warm_up(_: ProcessCompute) -> None:
-        started.set()
+    def __init__(self) -> None:
+        self.did: list[str] = []
 
-    monkeypatch.setattr(ProcessCompute, "warm_up", warm_up)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_warm_up(ProcessCompute(1, 1.0), at_work))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert not started.is_set()
+    def wake(self) -> None:
+        self.did.append("woken")
+
+    async def run(self, _: asyncio.Event) -> None:
+        self.did.append("run")
+
+    async def keep_leases(self) -> None:
+        self.did.append("leases")
+
+
+async def turns() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def worker() -> SomeWorker:
+    return SomeWorker()
+
+
+async def late(worker: SomeWorker, at_work: asyncio.Event) -> LateWorker:
+    async def build() -> Worker:
+        worker.did.append("built")
+        return cast("Worker", worker)
+
+    return LateWorker(build, at_work)
+
+
+async def test_worker_is_built_when_the_service_is_at_work(worker: SomeWorker) -> None:
+    """Nothing is loaded before; then the worker runs, keeps its leases and can be woken."""
+    at_work = asyncio.Event()
+    subject = await late(worker, at_work)
+    subject.wake()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(subject.keep_leases())
+        tasks.create_task(subject.run(asyncio.Event()))
+        await turns()
+        assert worker.did == []
         at_work.set()
-    assert started.is_set()
+    subject.wake()
+    assert worker.did[0] == "built"
+    assert sorted(worker.did[1:]) == ["leases", "run", "woken"]
+
+
+async def test_worker_that_is_stopped_before_is_never_built(worker: SomeWorker) -> None:
+    """A service that is told to stop before it was at work ends at once, without having loaded a worker."""
+    subject, stopping = await late(worker, asyncio.Event()), asyncio.Event()
+    stopping.set()
+    async with asyncio.timeout(10):
+        await subject.run(stopping)
+    assert worker.did == []
 
 
 async def check(monkeypatch: pytest.MonkeyPatch, database: StartupError | None, broker: StartupError | None) -> None:
