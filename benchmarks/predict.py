@@ -25,7 +25,7 @@ from consumer.forecasting.compute import warm_up
 from consumer.forecasting.history import for_fitting, gapless, rows_by_product
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.models.base import library
-from consumer.forecasting.models.ets import TREND_WEEKS
+from consumer.forecasting.models.ets import TREND_WEEKS, YEAR, years_resemble_each_other
 from consumer.forecasting.models.intermittent import Intermittent
 from consumer.forecasting.planning import products_from_json
 from consumer.forecasting.types import Variant
@@ -125,20 +125,27 @@ def _in_processes(tasks: list[Task]) -> float:
 
 
 def _forecast(task: Task) -> float:
-    """The library's own call with the arguments that the service gives it; a number, so that nothing is spared."""
+    """The library's own call, with the arguments of the service's model; a number, so that nothing is spared."""
     variant, history = task
     local = LOCAL_MODELS[variant]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if variant is Variant.AUTO_ETS:
-            trend = history.size >= TREND_WEEKS
-            arguments = {"level": [50, 80]} if trend else {}
-            model = library().AutoETS(season_length=1, model="ZZN" if trend else "ZNN")
-            fit = model.forecast(history, HORIZON, fitted=True, **arguments)
+            fit = _auto_ets(history)
         elif variant is Variant.SIMPLE_ETS:
-            fit = library().SimpleExponentialSmoothingOptimized().forecast(history, HORIZON, fitted=True)
+            fit = library().SimpleExponentialSmoothingOptimized().forecast(history, HORIZON)
         elif isinstance(local, Intermittent):
-            fit = getattr(library(), local.model)(**local.arguments).forecast(history, HORIZON, fitted=True)
+            fit = getattr(library(), local.model)(**local.arguments).forecast(history, HORIZON)
         else:
             return float(local.fit_predict(history, HORIZON, 0).sum())
     return float(fit["mean"].sum())
+
+
+def _auto_ets(history: FloatArray) -> Mapping[str, FloatArray]:
+    """With intervals, which whoever wants five quantiles asks for; a season where the service sees one."""
+    if history.size < TREND_WEEKS:
+        return library().AutoETS(season_length=1, model="ZNN").forecast(history, HORIZON, level=[50, 80])
+    model = library().AutoETS(season_length=1, model="ZZN")
+    if years_resemble_each_other(history):
+        model = library().MSTL(season_length=YEAR, trend_forecaster=model)
+    return model.forecast(history, HORIZON, level=[50, 80])
