@@ -33,7 +33,7 @@ LAST_MODEL_STEP: Final = Step.EXECUTE_LGBM_ENSEMBLE
 
 
 async def compute_chunks(run: Run, plan: Plan, models: ModelsOfRun) -> None:
-    """Compute what is not committed yet, step by step, as many chunks at once as there are model processes.
+    """Compute what is not committed yet, step by step, some chunks at once.
 
     Raises:
         DrainingError: The process shuts down; the chunks in flight were committed first.

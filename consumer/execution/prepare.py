@@ -50,7 +50,7 @@ async def prepare(run: Run) -> tuple[Plan, Learning | None]:
     segments = await segment(run, as_of, overviews)
     found = await find_models(run, segments)
     products = await asyncio.to_thread(_planned, run, segments, found)
-    chunks = plan_chunks(products, run.options.chunk_products)
+    chunks = plan_chunks(products, run.options.chunk_products, run.options.processes)
     plan = _plan(run, segments, found, products)
     async with run.queue.fenced(run.claim.lease) as work:
         _pass_on_to_segmenting(work.execution, run.clock.now(), len(overviews))

@@ -26,7 +26,9 @@ class JobOptions:
     """How executions are cut and computed.
 
     Attributes:
-        parallel_chunks: The number of model processes.
+        parallel_chunks: Chunks that are read, computed or written at once; with one more than there are processes,
+            every process computes while a chunk is read or written.
+        processes: The number of model processes.
         champion_margin: Points of WAPE by which a challenger must be better.
         automatic_choice: Whether evidence may put another model before the table's.
         global_products: Products with sales below which no global model is trained.
@@ -34,7 +36,8 @@ class JobOptions:
     """
 
     chunk_products: int = 200
-    parallel_chunks: int = 2
+    parallel_chunks: int = 3
+    processes: int = 2
     seed: int = 0
     champion_margin: float = 1.0
     automatic_choice: bool = True
