@@ -20,9 +20,10 @@ from consumer.db.queue import SqlCommandQueue
 from consumer.db.sales import SqlSalesReader
 from consumer.errors import TransientError
 from consumer.execution.job import ForecastJob
-from consumer.execution.run import JobOptions
+from consumer.execution.run import NO_EXTRA, JobOptions
 from consumer.execution.runner import RetryPolicy, Runner
 from consumer.execution.worker import Worker, WorkerOptions
+from consumer.forecasting.global_model.tft import installed
 from consumer.intake import Intake, IntakeReport
 from consumer.intake_loop import IntakeLoop
 from consumer.kafka.publisher import KafkaPublisher
@@ -126,6 +127,7 @@ async def build_worker(
         automatic_choice=settings.automatic_choice,
         global_products=settings.global_products,
         fit_seconds=settings.fit_timeout_seconds,
+        no_tft=why_no_tft(settings),
     )
     artefacts = FileArtefacts(settings.artefact_dir, clock)
     job = ForecastJob(queue, SqlSalesReader(database), compute, artefacts, clock, job_options)
@@ -136,6 +138,13 @@ async def build_worker(
     worker = Worker(queue, runner, options, get_logger("worker"))
     metrics.executions_running.set_function(lambda: worker.running)
     return worker
+
+
+def why_no_tft(settings: Settings) -> str | None:
+    """Why this process neither trains nor uses a TFT, None if it does; nothing of the extra is loaded by asking."""
+    if not settings.tft:
+        return "TFT is switched off here"
+    return None if installed() else NO_EXTRA
 
 
 def build_maintenance(parts: Parts, database: Database) -> Maintenance:

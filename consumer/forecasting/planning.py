@@ -75,7 +75,8 @@ def plan_products(
             suggested = profile.modelo_sugerido
             choice = select(pattern, abc, weeks, suggested=suggested, modelo=modelo, available=available)
             if choices is not None and automatic and not choice.overridden and weeks >= SHORT_WEEKS:
-                choice = _by_evidence(choice, choices.better(f"{pattern}/{abc}", choice.models[0]))
+                better = choices.better(f"{pattern}/{abc}", choice.models[0], tft=Variant.TFT in available)
+                choice = _by_evidence(choice, better)
         planned.append(_planned(profile, (abc, xyz, pattern), choice))
     return tuple(planned)
 
