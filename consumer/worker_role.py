@@ -11,9 +11,10 @@ from consumer.db.queue import SqlCommandQueue
 from consumer.db.sales import SqlSalesReader
 from consumer.errors import TransientError
 from consumer.execution.job import ForecastJob
-from consumer.execution.run import JobOptions
+from consumer.execution.run import NO_EXTRA, JobOptions
 from consumer.execution.runner import RetryPolicy, Runner
 from consumer.execution.worker import Worker, WorkerOptions
+from consumer.forecasting.global_model.tft import installed
 from consumer.processes import ProcessCompute
 from consumer.roles import open_database
 from consumer.telemetry.logs import get_logger
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from consumer.outbound import Composer
     from consumer.roles import Parts
     from consumer.service import Roles
+    from consumer.settings import Settings
 
 
 async def build_worker(
@@ -56,12 +58,14 @@ async def build_worker(
     stack.callback(warming.cancel)
     job_options = JobOptions(
         chunk_products=settings.chunk_products,
-        parallel_chunks=settings.compute_processes,
+        parallel_chunks=settings.compute_processes + 1,
+        processes=settings.compute_processes,
         seed=settings.seed,
         champion_margin=settings.champion_margin,
         automatic_choice=settings.automatic_choice,
         global_products=settings.global_products,
         fit_seconds=settings.fit_timeout_seconds,
+        no_tft=why_no_tft(settings),
     )
     artefacts = FileArtefacts(settings.artefact_dir, clock)
     job = ForecastJob(queue, SqlSalesReader(database), compute, artefacts, clock, job_options)
@@ -72,6 +76,13 @@ async def build_worker(
     worker = Worker(queue, runner, options, get_logger("worker"))
     metrics.executions_running.set_function(lambda: worker.running)
     return worker
+
+
+def why_no_tft(settings: Settings) -> str | None:
+    """Why this process neither trains nor uses a TFT, None if it does; nothing of the extra is loaded by asking."""
+    if not settings.tft:
+        return "TFT is switched off here"
+    return None if installed() else NO_EXTRA
 
 
 async def _warm_up(compute: ProcessCompute) -> None:
