@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+VERSION_DIRECTORIES: Final = (_MIGRATIONS / "versions",)
 # Two processes that migrate at once must take turns; the lock ends with the transaction, also behind PgBouncer.
 _MIGRATION_LOCK: Final = 0x666F7265
 # While a migration waits for a table, everybody else waits behind it: so it waits briefly, and tries again.
@@ -95,7 +98,8 @@ def known_revisions() -> frozenset[str]:
 
     They are numbers in order, with which the names of their files begin: to ask Alembic costs a start 0.2 s.
     """
-    return frozenset(path.name.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    files = chain.from_iterable(directory.glob("[0-9]*_*.py") for directory in VERSION_DIRECTORIES)
+    return frozenset(path.name.split("_")[0] for path in files)
 
 
 def _upgrade(connection: Connection) -> None:
@@ -112,4 +116,5 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", os.pathsep.join(map(str, VERSION_DIRECTORIES)))
     return config
