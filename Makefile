@@ -69,7 +69,8 @@ tft: ## The tests of the extra `tft` (torch: some gigabytes) in an environment o
 	@test -x .venv-tft/bin/python || $(PYTHON) -m venv .venv-tft
 	@.venv-tft/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/tft.txt
 	@.venv-tft/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	.venv-tft/bin/pytest tests/unit/forecasting/test_tft.py $(PYTEST_ARGS)
+	.venv-tft/bin/pytest tests/unit/forecasting/test_tft.py \
+		tests/unit/core/test_tft_job.py tests/unit/core/test_tft_real.py $(PYTEST_ARGS)
 
 unit: $(STAMP) ## The tests that need no server
 	$(BIN)/pytest tests/unit $(PYTEST_ARGS)

@@ -10,6 +10,7 @@ from accuracy.engine import SEED, trained_in
 from consumer.forecasting.fitting import forecast, product_seed
 from consumer.forecasting.forecasts import Sold, given
 from consumer.forecasting.given import NOTHING_GIVEN
+from consumer.forecasting.global_model.tft import installed
 from consumer.forecasting.history import for_fitting, gapless, rows_by_product
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.types import QUANTILES, Variant
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from accuracy.engine import Work
     from consumer.forecasting.types import FloatArray
 
-MODELS: Final = (Variant.LGBM, Variant.ENSEMBLE, *LOCAL_MODELS)
+MODELS: Final = (*((Variant.TFT,) if installed() else ()), Variant.LGBM, Variant.ENSEMBLE, *LOCAL_MODELS)
 
 
 def alone(request: tuple[Variant, Work]) -> FloatArray:
@@ -31,7 +32,8 @@ def alone(request: tuple[Variant, Work]) -> FloatArray:
     chunk, trained = work.request, trained_in(work.directory)
     products = {product.product_id: product for product in chunk.products}
     sold = [Sold(products[name], gapless(rows, chunk.as_of)) for name, rows in rows_by_product(chunk.sales)]
-    told = given(sold, chunk.as_of, chunk.horizon, trained) if variant not in LOCAL_MODELS else {}
+    own_models = variant in LOCAL_MODELS
+    told = {} if own_models else given(sold, chunk.as_of, chunk.horizon, trained, all_candidates=True)
     result = np.empty((len(sold), chunk.horizon, len(QUANTILES)))
     for number, one in enumerate(sold):
         history = for_fitting(one.history).volume

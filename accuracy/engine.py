@@ -1,4 +1,7 @@
-"""The service's own path on the known weeks: train, then predict, by the functions that its model processes run."""
+"""The service's own path on the known weeks: train, then predict, by the functions that its model processes run.
+
+With a TFT where the extra ``tft`` is installed.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from accuracy.sales import HOLDOUT_WEEKS
 from consumer.forecasting.choices import decide
 from consumer.forecasting.compute import compute_chunk
+from consumer.forecasting.global_model.tft import installed
 from consumer.forecasting.planning import plan_products
 from consumer.forecasting.trained import available, load_trained
 from consumer.forecasting.training import FitRequest, TrainingRequest, fit_model, training_rows
-from consumer.forecasting.types import ChunkRequest
+from consumer.forecasting.types import ChunkRequest, Variant
 from schemas.enums import TargetType
 
 if TYPE_CHECKING:
@@ -29,7 +33,11 @@ if TYPE_CHECKING:
 SEED: Final = 0
 BLOCK: Final = 200
 CUT, FINAL = "cut", "final"
-_TARGETS: Final = {"volume": TargetType.VOLUME, "revenue": TargetType.FATURAMENTO}
+_FITS: Final = {
+    "volume": (TargetType.VOLUME, Variant.LGBM),
+    "revenue": (TargetType.FATURAMENTO, Variant.LGBM),
+    **({"tft": (TargetType.VOLUME, Variant.TFT)} if installed() else {}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +93,29 @@ class Engine:
         """Give what ``predict`` does, block by block, for who wants to do something else with it."""
         return self._works(planned, "predict", self._directory / FINAL)
 
-    def _rows(self, planned: tuple[PlannedProduct, ...]) -> dict[TargetType, list[str]]:
-        files: dict[TargetType, list[str]] = {target: [] for target in TargetType}
+    def _rows(self, planned: tuple[PlannedProduct, ...]) -> dict[str, list[str]]:
+        files: dict[str, list[str]] = {kind: [] for kind in _FITS}
         total, as_of = len(planned), self._split.as_of
         requests = [
-            TrainingRequest(planned[first : first + BLOCK], self._split.block(first, BLOCK), as_of, total, SEED)
+            TrainingRequest(
+                planned[first : first + BLOCK], self._split.block(first, BLOCK), as_of, total, SEED, "tft" in _FITS
+            )
             for first in range(0, total, BLOCK)
         ]
         for number, rows in enumerate(self._pool.map(training_rows, requests)):
-            for target, content in rows.items():
-                path = self._directory / f"{target}-{number}.arrow"
-                _write(path, content)
-                files[target].append(str(path))
+            for kind, (target, variant) in _FITS.items():
+                content = rows.series if variant is Variant.TFT else rows.by_target[target]
+                path = self._directory / f"{kind}-{number}.arrow"
+                _write(path, content or b"")
+                files[kind].append(str(path))
         return files
 
-    def _fit(self, rows: dict[TargetType, list[str]], name: str, known_until: date) -> None:
-        requests = [FitRequest(tuple(rows[target]), target, known_until, SEED) for target in _TARGETS.values()]
-        for kind, artefact in zip(_TARGETS, self._pool.map(fit_model, requests), strict=True):
+    def _fit(self, rows: dict[str, list[str]], name: str, known_until: date) -> None:
+        requests = [
+            FitRequest(tuple(rows[kind]), target, known_until, SEED, variant)
+            for kind, (target, variant) in _FITS.items()
+        ]
+        for kind, artefact in zip(_FITS, self._pool.map(fit_model, requests), strict=True):
             _write(self._directory / name / kind, artefact)
 
     def _compute(
@@ -128,7 +142,7 @@ def compute(work: Work) -> ChunkResult:
 @lru_cache(maxsize=2)
 def trained_in(directory: str) -> Trained:
     """Load what is in a directory."""
-    names = (*_TARGETS, "choices")
+    names = (*_FITS, "choices")
     files = {name: Path(directory) / name for name in names}
     return load_trained({name: path.read_bytes() for name, path in files.items() if path.exists()})
 

@@ -22,7 +22,7 @@ ROWS: Final = {
     "step_log": ("step_log",),
     "results": ("results",),
     "series": ("series",),
-    "predict": ("predict",),
+    "predict": ("predict", "predict_trained"),
     "scale_out": ("scale_out",),
     "growth": ("growth",),
     "start_help": ("start",),

@@ -25,6 +25,12 @@ def predict(number: int) -> Message:
     return identity, value, headers
 
 
+def everything(kind: str, number: int) -> Message:
+    """A ``train``, ``predict`` or ``backtest`` of all products."""
+    key, _, headers = predict(number)
+    return key, b"{}", [(name, f"forecast.{kind}".encode() if name == "ce_type" else value) for name, value in headers]
+
+
 async def blast(bootstrap_servers: str, topic: str, count: int, message: Callable[[int], Message] = predict) -> None:
     """Produce ``count`` messages, spread over the partitions by key; returns when the broker has them all."""
     messages = [message(number) for number in range(count)]

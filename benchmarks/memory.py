@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import psutil
 
-from benchmarks.commands import blast, predict
+from benchmarks.commands import blast, everything
 from benchmarks.measure import Result, alternate, compare
 from benchmarks.observer import observe, until
 from tests.support.databases import temporary_database
@@ -24,7 +24,6 @@ from tests.support.databases import temporary_database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from benchmarks.commands import Message
     from benchmarks.observer import Observer
     from benchmarks.stage import Stage
 
@@ -99,17 +98,11 @@ async def _peaks(stage: Stage, products: int) -> Mapping[str, float]:
             ):
                 began = time.perf_counter()
                 async with sampled(process.pid) as peak:
-                    await blast(stage.bootstrap_servers, topic, 1, partial(_command, kind))
+                    await blast(stage.bootstrap_servers, topic, 1, partial(everything, kind))
                     await process.meanwhile(_ended(observer, count))
                 numbers |= {kind: peak.megabytes, f"{kind}_s": time.perf_counter() - began}
             await observer.concluded(2)
     return {"peak": max(numbers["train"], numbers["predict"]), **numbers}
-
-
-def _command(kind: str, number: int) -> Message:
-    key, _, headers = predict(number)
-    own = [(name, f"forecast.{kind}".encode() if name == "ce_type" else value) for name, value in headers]
-    return key, b"{}", own
 
 
 async def _ended(observer: Observer, count: int) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from consumer.clock import SystemClock
-from consumer.db.database import Database
 from consumer.exit_codes import ExitCode
 from consumer.health import ServiceHealth
 from consumer.http.admin import application, bind, serve
+from consumer.late_worker import LateWorker
 from consumer.outbound import Composer
-from consumer.roles import Parts, build_intake, build_maintenance, build_relay, build_worker, open_database
+from consumer.roles import Parts, build_intake, build_maintenance, build_relay, open_database
 from consumer.service import FORCE_SECONDS, Roles, Service, Timing
 from consumer.signals import leave_tasks_behind, stop_on_signals
-from consumer.startup import check_broker, check_database
+from consumer.startup import check_everything, warn_of_long_retention
 from consumer.telemetry.logs import get_logger
 from consumer.telemetry.loop_lag import LoopLagMeter
 from consumer.telemetry.metrics import Metrics
@@ -23,11 +25,14 @@ from consumer.watchdog import Watchdog
 from consumer.wiring import topics_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import Coroutine
     from typing import Any
 
-    from consumer.intake_loop import IntakeLoop
+    from consumer.db.database import Database
+    from consumer.execution.worker import Worker
     from consumer.settings import Settings
+
+PARTITIONS_SECONDS: Final = 3.0
 
 
 async def run_service(settings: Settings) -> ExitCode:
@@ -61,29 +66,39 @@ async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
     """
     settings, clock = parts.settings, parts.clock
     database = await open_database(parts, "work", stack)
-    await check_database(database, settings, clock, get_logger("startup"))
-    await check_broker(settings, clock, get_logger("startup"))
+    await check_everything(database, settings, clock, get_logger("startup"))
     composer = Composer(topics_of(settings))
     roles = Roles()
     if "relay" in settings.roles:
         roles.relay = await build_relay(parts, database, stack)
     if "worker" in settings.roles:
-        roles.worker = await build_worker(parts, database, composer, roles, stack)
+        roles.worker = LateWorker(partial(_load_worker, parts, database, composer, roles, stack), parts.at_work)
         roles.maintenance = build_maintenance(parts, database)
     if "intake" in settings.roles:
         await build_intake(parts, database, composer, roles, stack)
+    stack.callback(asyncio.create_task(_later(parts), name="later").cancel)
     lag = LoopLagMeter(clock, parts.metrics.loop_lag.observe, settings.loop_lag_warning_seconds, get_logger("loop"))
     timing = Timing(settings.grace_seconds, settings.stuck_seconds)
     return Service(roles, parts.stopping, lag, timing, clock, get_logger("service"))
 
 
-@asynccontextmanager
-async def open_intake(parts: Parts) -> AsyncIterator[IntakeLoop]:
-    """Intake alone, with a database of its own and nobody to wake; what the benchmark measures."""
-    async with AsyncExitStack() as stack:
-        url = parts.settings.database_url.get_secret_value()
-        database = await stack.enter_async_context(Database.open(url))
-        yield await build_intake(parts, database, Composer(topics_of(parts.settings)), Roles(), stack)
+async def _load_worker(
+    parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack
+) -> Worker:
+    """Import in a thread, because the event loop is at work already, then wire."""
+    role = await asyncio.to_thread(import_module, "consumer.worker_role")
+    worker: Worker = await role.build_worker(parts, database, composer, roles, stack)
+    return worker
+
+
+async def _later(parts: Parts) -> None:
+    """Begin what can wait when intake has its partitions, or soon: a worker has work while Kafka is away, too."""
+    if "intake" in parts.settings.roles:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PARTITIONS_SECONDS):
+                await parts.at_work.wait()
+    parts.at_work.set()
+    await warn_of_long_retention(parts.settings, get_logger("startup"))
 
 
 async def _open_admin_port(parts: Parts, stack: AsyncExitStack) -> ServiceHealth:

@@ -1,11 +1,10 @@
-"""What each role is made of: its adapters, the options it reads from the settings, and what it wakes."""
+"""What each role but the worker is made of: adapters, the options read from the settings, and what it wakes."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from consumer.artefacts.pruning import ArtefactArchive
@@ -17,13 +16,7 @@ from consumer.db.inbox import SqlInbox
 from consumer.db.known import SESSION_KEY, KnownMessages
 from consumer.db.model_files import SqlModelFiles
 from consumer.db.outbox import SqlOutbox
-from consumer.db.queue import SqlCommandQueue
-from consumer.db.sales import SqlSalesReader
 from consumer.errors import TransientError
-from consumer.execution.job import ForecastJob
-from consumer.execution.run import JobOptions
-from consumer.execution.runner import RetryPolicy, Runner
-from consumer.execution.worker import Worker, WorkerOptions
 from consumer.execution_ids import ExecutionIds
 from consumer.intake import Intake, IntakeReport
 from consumer.intake_loop import IntakeLoop
@@ -31,7 +24,6 @@ from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
 from consumer.maintenance import Maintenance
 from consumer.outbox import Relay, RelayOptions
-from consumer.processes import ProcessCompute
 from consumer.telemetry.logs import get_logger
 from consumer.wiring import kinds_of, topics_of
 
@@ -40,7 +32,6 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from consumer.clock import Clock
-    from consumer.model import Execution
     from consumer.outbound import Composer, Topics
     from consumer.received import Received
     from consumer.service import Roles
@@ -52,12 +43,17 @@ LET_GO_SECONDS = 1.0  # for giving up the relay's lease at the very end
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every adapter may need."""
+    """What every adapter may need.
+
+    Attributes:
+        at_work: Set when this process does its work: what can wait must not take the processors from its start.
+    """
 
     settings: Settings
     clock: Clock
     metrics: Metrics
     stopping: asyncio.Event
+    at_work: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def open_database(
@@ -98,52 +94,6 @@ async def _let_go(outbox: SqlOutbox) -> None:
             await outbox.let_go()
 
 
-async def build_worker(
-    parts: Parts, database: Database, composer: Composer, roles: Roles, stack: AsyncExitStack
-) -> Worker:
-    """The worker, a heartbeat connection of its own, and model processes that warm up meanwhile."""
-    settings, clock, metrics = parts.settings, parts.clock, parts.metrics
-
-    def committed(execution: Execution) -> None:
-        if roles.relay is not None:
-            roles.relay.wake()
-        if execution.terminal:
-            metrics.executions.labels(execution.comando, execution.status).inc()
-
-    queue = SqlCommandQueue(
-        database,
-        composer,
-        clock,
-        committed,
-        owner=settings.instance,
-        lease_seconds=settings.lease_seconds,
-        heartbeat=await open_database(parts, "heartbeat", stack, pool_size=1, max_overflow=0),
-    )
-    compute = await stack.enter_async_context(
-        ProcessCompute(settings.compute_processes, settings.chunk_timeout_seconds, settings.compute_memory_megabytes)
-    )
-    warming = asyncio.create_task(_warm_up(compute), name="warm up")
-    stack.callback(warming.cancel)
-    job_options = JobOptions(
-        chunk_products=settings.chunk_products,
-        parallel_chunks=settings.compute_processes,
-        seed=settings.seed,
-        champion_margin=settings.champion_margin,
-        automatic_choice=settings.automatic_choice,
-        global_products=settings.global_products,
-        fit_seconds=settings.fit_timeout_seconds,
-    )
-    artefacts = FileArtefacts(settings.artefact_dir, clock)
-    job = ForecastJob(queue, SqlSalesReader(database), compute, artefacts, clock, job_options)
-    retry = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.backoff_max_seconds)
-    # Jitter only spreads retries in time; no number of a forecast depends on it.
-    runner = Runner(queue, job, retry, clock, random.Random(), get_logger("execution"))  # noqa: S311
-    options = WorkerOptions(settings.worker_executions, settings.poll_seconds, settings.lease_seconds)
-    worker = Worker(queue, runner, options, get_logger("worker"))
-    metrics.executions_running.set_function(lambda: worker.running)
-    return worker
-
-
 def build_maintenance(parts: Parts, database: Database) -> Maintenance:
     """Pruning of old rows, and of files that no row refers to."""
     settings = parts.settings
@@ -152,13 +102,6 @@ def build_maintenance(parts: Parts, database: Database) -> Maintenance:
         SqlArchive(database), files, SqlModelFiles(database), keep_versions=settings.keep_model_versions
     )
     return Maintenance(archive, settings.keep_days, settings.maintenance_seconds, get_logger("maintenance"))
-
-
-async def _warm_up(compute: ProcessCompute) -> None:
-    try:
-        await compute.warm_up()
-    except TransientError as error:
-        get_logger("processes").warning("warm_up_failed", error=str(error))
 
 
 async def build_intake(
@@ -177,7 +120,7 @@ async def build_intake(
 
     inbox, warn = SqlInbox(database, composer, parts.clock), _warn_of(topics_of(settings))
     intake = Intake(inbox, kinds_of(settings), ExecutionIds(), warn)
-    reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader")))
+    reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader"), parts.at_work.set))
     loop = IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
     metrics.seconds_since_poll.set_function(lambda: parts.clock.monotonic() - loop.last_poll)
     roles.intake = loop

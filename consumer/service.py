@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from consumer.backpressure import Backpressure
     from consumer.clock import Clock
-    from consumer.execution.worker import Worker
     from consumer.intake_loop import IntakeLoop
+    from consumer.late_worker import LateWorker
     from consumer.maintenance import Maintenance
     from consumer.outbox import Relay
     from consumer.telemetry.loop_lag import LoopLagMeter
@@ -34,7 +34,7 @@ class Roles:
     """What this process does; None for what it leaves to others."""
 
     intake: IntakeLoop | None = None
-    worker: Worker | None = None
+    worker: LateWorker | None = None
     relay: Relay | None = None
     backpressure: Backpressure | None = None
     maintenance: Maintenance | None = None

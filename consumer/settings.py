@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     champion_margin: float = Field(1.0, ge=0, description="points of WAPE by which a challenger must be better")
     automatic_choice: bool = Field(default=True, description="a backtest may put another model before the table's")
     global_products: PositiveInt = Field(10, description="products with sales below which no global model is trained")
+    tft: bool = Field(default=True, description="train and use a TFT where the extra tft is installed")
     fit_timeout_seconds: PositiveFloat = Field(
         1800.0, description="the fit of a global model that takes longer is killed"
     )

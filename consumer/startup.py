@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from consumer.db.check import differences, format_differences
 from consumer.db.connection_errors import describe_connection_error
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
     from consumer.settings import Settings
 
+Found = TypeVar("Found")
+
 RETRY_SECONDS: Final = 2.0
 NEW_TOPIC_SECONDS: Final = 4.0
 
@@ -34,20 +36,18 @@ async def check_database(database: Database, settings: Settings, clock: Clock, l
         StartupError: It cannot be reached, or its structure is not what the service was written for.
     """
     url = settings.database_url.get_secret_value()
-    problem: str | None = None
 
-    async def look() -> None:
-        nonlocal problem
+    async def look() -> str | None:
         try:
             async with database.engine.connect() as connection:
-                problem = await _schema_problem(connection, log)
+                return await _schema_problem(connection, log)
         except Exception as error:
             line = describe_connection_error(error, url)
             if is_transient(error):
                 raise TransientError(line) from error
             raise StartupError(line, ExitCode.DATABASE) from error
 
-    await _patiently(look, settings.startup_wait_seconds, ExitCode.DATABASE, clock, log)
+    problem = await _patiently(look, settings.startup_wait_seconds, ExitCode.DATABASE, clock, log)
     if problem is not None:
         raise StartupError(problem, ExitCode.SCHEMA)
 
@@ -70,24 +70,39 @@ async def check_broker(settings: Settings, clock: Clock, log: FilteringBoundLogg
         StartupError: No broker answers, or topics are missing.
     """
 
-    async def reach() -> None:
-        await existing_topics(settings)
-
-    async def find_topics() -> None:
+    async def missing() -> list[str]:
         there = await existing_topics(settings)
-        missing = [plan.name for plan in planned_topics(settings, 1) if plan.name not in there]
-        if missing:
-            names = ", ".join(missing)
+        return [plan.name for plan in planned_topics(settings, 1) if plan.name not in there]
+
+    async def find() -> None:
+        if names := await missing():
             hint = "run `forecast-consumer topics create`"
-            raise TransientError(f"Kafka at {settings.bootstrap_servers} has no topic {names}; {hint}")
+            raise TransientError(f"Kafka at {settings.bootstrap_servers} has no topic {', '.join(names)}; {hint}")
 
-    await _patiently(reach, settings.startup_wait_seconds, ExitCode.BROKER, clock, log)
-    # A topic that was created a moment ago may not be known to every broker yet.
-    await _patiently(find_topics, min(NEW_TOPIC_SECONDS, settings.startup_wait_seconds), ExitCode.BROKER, clock, log)
-    await _warn_of_long_retention(settings, log)
+    if await _patiently(missing, settings.startup_wait_seconds, ExitCode.BROKER, clock, log):
+        # A topic that was created a moment ago may not be known to every broker yet.
+        await _patiently(find, min(NEW_TOPIC_SECONDS, settings.startup_wait_seconds), ExitCode.BROKER, clock, log)
 
 
-async def _warn_of_long_retention(settings: Settings, log: FilteringBoundLogger) -> None:
+async def check_everything(database: Database, settings: Settings, clock: Clock, log: FilteringBoundLogger) -> None:
+    """Both checks side by side; what one finds wrong for good ends the other.
+
+    Raises:
+        StartupError: What is wrong; of two errors at once both, with the exit code of the database.
+    """
+    try:
+        async with asyncio.TaskGroup() as checks:
+            checks.create_task(check_database(database, settings, clock, log))
+            checks.create_task(check_broker(settings, clock, log))
+    except ExceptionGroup as group:
+        errors = [error for error in group.exceptions if isinstance(error, StartupError)]
+        if len(errors) < len(group.exceptions):
+            raise
+        errors.sort(key=lambda error: error.exit_code)
+        raise StartupError("\n  also: ".join(map(str, errors)), errors[0].exit_code) from group
+
+
+async def warn_of_long_retention(settings: Settings, log: FilteringBoundLogger) -> None:
     """A record that outlives its identity would run again when its topic is read from the start."""
     try:
         kept = await retention_days(settings)
@@ -100,12 +115,12 @@ async def _warn_of_long_retention(settings: Settings, log: FilteringBoundLogger)
 
 
 async def _patiently(
-    attempt: Callable[[], Awaitable[None]],
+    attempt: Callable[[], Awaitable[Found]],
     patience_seconds: float,
     exit_code: ExitCode,
     clock: Clock,
     log: FilteringBoundLogger,
-) -> None:
+) -> Found:
     deadline = clock.monotonic() + patience_seconds
     while True:
         try:

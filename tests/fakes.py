@@ -223,6 +223,7 @@ class FakeQueue:
         self.retried: list[tuple[Lease, float]] = []
         self.states: dict[Lease, LeaseState] = {}
         self.present_champion: Champion | None = None
+        self.present_tft: Champion | None = None
         self.transactions = 0
         self.fail_with: Exception | None = None
         self.claims_asked: list[int] = []
@@ -272,7 +273,7 @@ class FakeQueue:
         if stored.epoch != lease.epoch or stored.execution.terminal:
             raise LeaseLostError(f"epoch {lease.epoch}")
         working = copy.deepcopy(stored)
-        yield FakeWork(working, self.present_champion)
+        yield FakeWork(working, self.present_champion, self.present_tft)
         if self.stored[lease.execucao_id].epoch != lease.epoch:
             raise LeaseLostError(f"epoch {lease.epoch}")
         self.transactions += 1
@@ -291,8 +292,9 @@ class FakeQueue:
     async def chunk_products(self, execucao_id: str, number: int) -> tuple[PlannedProduct, ...]:
         return self.stored[execucao_id].chunks[number].products
 
-    async def champion(self, tipo_modelo: str) -> Champion | None:  # noqa: ARG002  one champion serves all types
-        return self.present_champion
+    async def champion(self, tipo_modelo: str) -> Champion | None:
+        """One champion serves all types but the TFT."""
+        return self.present_tft if tipo_modelo == "TFT" else self.present_champion
 
     def _maybe_fail(self) -> None:
         if self.fail_with is not None:
@@ -302,10 +304,11 @@ class FakeQueue:
 class FakeWork:
     """``consumer.ports.FencedWork`` on a copy."""
 
-    def __init__(self, stored: StoredExecution, champion: Champion | None) -> None:
+    def __init__(self, stored: StoredExecution, champion: Champion | None, tft: Champion | None) -> None:
         self.execution = stored.execution
         self._stored = stored
         self._champion = champion
+        self._tft = tft
 
     async def save_plan(self, plan: dict[str, Any], chunks: Sequence[PlannedChunk]) -> None:
         self._stored.plan = plan
@@ -339,8 +342,8 @@ class FakeWork:
         kept = self._stored.results.values()
         return sum(len(one.volume) * (1 if one.revenue is None else 2) for one in kept)
 
-    async def champion(self, tipo_modelo: str) -> Champion | None:  # noqa: ARG002  one champion serves all types
-        return self._champion
+    async def champion(self, tipo_modelo: str) -> Champion | None:
+        return self._tft if tipo_modelo == "TFT" else self._champion
 
     async def add_model(self, model: TrainedModel, decision: Mapping[str, Any], *, champion: bool) -> int:
         assert decision["promoted"] is champion

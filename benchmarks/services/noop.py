@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-import consumer.roles
+import consumer.worker_role
 from consumer.bootstrap import run_service
 from consumer.forecasting.summary import Tally
 from consumer.forecasting.types import (
@@ -78,7 +78,7 @@ class NoCompute:
 
 
 if __name__ == "__main__":
-    consumer.roles.SqlSalesReader = NoSales  # type: ignore[misc,assignment]
-    consumer.roles.ProcessCompute = NoCompute  # type: ignore[misc,assignment]
+    consumer.worker_role.SqlSalesReader = NoSales  # type: ignore[misc,assignment]
+    consumer.worker_role.ProcessCompute = NoCompute  # type: ignore[misc,assignment]
     configure("json", "info")
     sys.exit(asyncio.run(run_service(Settings())))

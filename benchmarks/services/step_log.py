@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-import consumer.roles
+import consumer.worker_role
 from benchmarks.services.noop import NoCompute, NoSales
 from consumer.bootstrap import run_service
 from consumer.clock import SystemClock
@@ -45,8 +45,8 @@ class LoggingJob:
 
 
 if __name__ == "__main__":
-    consumer.roles.SqlSalesReader = NoSales  # type: ignore[misc,assignment]
-    consumer.roles.ProcessCompute = NoCompute  # type: ignore[misc,assignment]
-    consumer.roles.ForecastJob = LoggingJob  # type: ignore[misc,assignment]
+    consumer.worker_role.SqlSalesReader = NoSales  # type: ignore[misc,assignment]
+    consumer.worker_role.ProcessCompute = NoCompute  # type: ignore[misc,assignment]
+    consumer.worker_role.ForecastJob = LoggingJob  # type: ignore[misc,assignment]
     configure("json", "info")
     sys.exit(asyncio.run(run_service(Settings())))

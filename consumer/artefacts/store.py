@@ -27,7 +27,7 @@ WORK: Final = "work"
 MODELS: Final = "models"
 _OWNER: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,99}")
 _FAMILY: Final = re.compile(r"[A-Z][A-Z_]{0,49}")
-_NAME: Final = re.compile(r"([a-z0-9][a-z0-9_-]{0,99})\.(arrow|json|parquet|txt)")
+_NAME: Final = re.compile(r"([a-z0-9][a-z0-9_-]{0,99})\.(arrow|json|parquet|safetensors|txt)")
 _REFERENCE: Final = re.compile(f"{MODELS}/({_OWNER.pattern})/({_FAMILY.pattern})")
 _SHA: Final = re.compile(r"[0-9a-f]{64}")
 

@@ -9,20 +9,17 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, insert, select, update
 
 from consumer.db.champions import read_champion
-from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of, steps_to_json
+from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of
 from consumer.db.errors import as_transient
-from consumer.db.outbox import insert_messages
 from consumer.db.own_tables import chunk, command
-from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.repositories.forecast_repo import ForecastRepository
-from consumer.db.repositories.records import NewModel, StepLogRow
-from consumer.db.told import last_words
+from consumer.db.repositories.records import NewModel
+from consumer.db.saving import save_execution
 from consumer.errors import LeaseLostError
 from consumer.forecasting.planning import products_to_json
-from schemas.enums import StatusExecucao
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.champion import Champion, TrainedModel
     from consumer.forecasting.types import PlannedChunk, ProductForecast, ProductMetric
     from consumer.model import Execution, Lease
-    from consumer.outbound import Cause, Composer
+    from consumer.outbound import Composer
     from consumer.steps import Step
 
 _LOCK: Final = (
@@ -66,69 +63,6 @@ async def _lock(session: AsyncSession, lease: Lease) -> RowMapping:
     if row is None:
         raise LeaseLostError(f"epoch {lease.epoch} of execution {lease.execucao_id} is not the newest, or it has ended")
     return row
-
-
-async def save_execution(
-    session: AsyncSession, execution: Execution, cause: Cause, composer: Composer, clock: Clock
-) -> None:
-    """Write everything that changed in an execution whose command row is locked by this transaction."""
-    await _save_steps(session, execution)
-    if execution.moved_from is not None:
-        await _save_status(session, execution, clock)
-    composed = [(event, composer.compose(event, cause)) for event in execution.events]
-    told = last_words((event, messages[0].value or b"") for event, messages in composed)
-    await session.execute(
-        update(command)
-        .where(command.c.execucao_id == execution.execucao_id, command.c.comando != "cancel")
-        .values(
-            status_sequence=execution.status_sequence,
-            step_sequence=execution.step_sequence,
-            steps=steps_to_json(execution.steps),
-            products_processed=execution.products_processed,
-            products_total=execution.products_total,
-            **({"told": command.c.told.concat(told)} if told else {}),
-            **({"state": "done", "finished_at": func.now(), "lease_until": None} if execution.terminal else {}),
-        )
-    )
-    await insert_messages(session, [message for _, messages in composed for message in messages])
-
-
-async def _save_steps(session: AsyncSession, execution: Execution) -> None:
-    touched = sorted(execution.touched_steps)
-    if not touched:
-        return
-    rows = [_step_row(execution, step) for step in touched]
-    ids = await ExecutionRepository(session).write_step_logs(rows)
-    for step, log_id in zip(touched, ids, strict=True):
-        execution.steps[step] = execution.steps[step].logged(log_id)
-
-
-def _step_row(execution: Execution, step: Step) -> StepLogRow:
-    state = execution.steps[step]
-    return StepLogRow(
-        execucao_id=execution.execucao_id,
-        step_name=step.wire_name,
-        step_order=int(step),
-        status=state.status.value,
-        records_processed=state.records,
-        duration_ms=None if state.completed_at is None else state.duration_ms(state.completed_at),
-        details=state.details,
-        started_at=state.started_at,
-        completed_at=state.completed_at,
-        id=state.log_id,
-    )
-
-
-async def _save_status(session: AsyncSession, execution: Execution, clock: Clock) -> None:
-    """The backend's row follows the aggregate."""
-    changes: dict[str, Any] = {"status": execution.status}
-    if execution.moved_from is StatusExecucao.PENDENTE and not execution.terminal:
-        changes["started_at"] = clock.now()
-    if execution.terminal:
-        changes["completed_at"] = clock.now()
-        changes["resultado_resumo"] = execution.resultado_resumo
-        changes["error_message"] = execution.error.message if execution.error else None
-    await ExecutionRepository(session).update(execution.execucao_id, **changes)
 
 
 class SqlFencedWork:

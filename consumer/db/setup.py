@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +18,10 @@ from consumer.errors import TransientError
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+VERSION_DIRECTORIES: Final = (_MIGRATIONS / "versions",)
 # Two processes that migrate at once must take turns; the lock ends with the transaction, also behind PgBouncer.
 _MIGRATION_LOCK: Final = 0x666F7265
 # While a migration waits for a table, everybody else waits behind it: so it waits briefly, and tries again.
@@ -73,7 +76,7 @@ async def migrate_connection(connection: AsyncConnection) -> tuple[str | None, s
     if before is not None and before not in known_revisions():
         return before, before
     await connection.run_sync(_upgrade)
-    return before, newest_revision()
+    return before, str(await current_revision(connection))
 
 
 async def current_revision(connection: AsyncConnection) -> str | None:
@@ -87,21 +90,16 @@ async def current_revision(connection: AsyncConnection) -> str | None:
 
 def newest_revision() -> str:
     """The revision that this version of the service was written for."""
-    head = _scripts().get_current_head()
-    if head is None:
-        raise LookupError("the migrations directory holds no revision: the installation is broken")
-    return head
+    return max(known_revisions())
 
 
 def known_revisions() -> frozenset[str]:
-    """All revisions that this version has; another one was made by a newer version."""
-    return frozenset(script.revision for script in _scripts().walk_revisions())
+    """All revisions that this version has; another one was made by a newer version.
 
-
-def _scripts() -> ScriptDirectory:
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - 0.3 s that only migrations pay
-
-    return ScriptDirectory.from_config(_config())
+    They are numbers in order, with which the names of their files begin: to ask Alembic costs a start 0.2 s.
+    """
+    files = chain.from_iterable(directory.glob("[0-9]*_*.py") for directory in VERSION_DIRECTORIES)
+    return frozenset(path.name.split("_")[0] for path in files)
 
 
 def _upgrade(connection: Connection) -> None:
@@ -116,6 +114,7 @@ def _config() -> Config:
     from alembic.config import Config  # noqa: PLC0415 - 0.3 s that only migrations pay
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", os.pathsep.join(map(str, VERSION_DIRECTORIES)))
     return config

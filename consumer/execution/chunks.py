@@ -10,8 +10,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.execution.lanes import side_by_side
+from consumer.execution.models import about_models
 from consumer.execution.progress import PROGRESS_SECONDS
-from consumer.execution.tasks import ChunkWork, compute_with_models
+from consumer.execution.tasks import ChunkWork, compute_with_models, used_by
 from consumer.failpoints import reach
 from consumer.forecasting.compute import compute_chunk
 from consumer.forecasting.summary import merge
@@ -33,7 +34,7 @@ LAST_MODEL_STEP: Final = Step.EXECUTE_LGBM_ENSEMBLE
 
 
 async def compute_chunks(run: Run, plan: Plan, models: ModelsOfRun) -> None:
-    """Compute what is not committed yet, step by step, as many chunks at once as there are model processes.
+    """Compute what is not committed yet, step by step, some chunks at once.
 
     Raises:
         DrainingError: The process shuts down; the chunks in flight were committed first.
@@ -57,7 +58,9 @@ def open_next_step(run: Run, plan: Plan, execution: Execution, sizes: Mapping[St
 
 def _fits_only(run: Run, plan: Plan, step: Step) -> bool:
     """A train fits its last models in the step of these models, also if no product of its own will use them."""
-    return step is LAST_MODEL_STEP and run.task == "train" and plan.models is not None
+    if run.task != "train" or plan.models is None:
+        return False
+    return step is LAST_MODEL_STEP or (step is Step.EXECUTE_TFT and plan.models.tft)
 
 
 class ModelStage:
@@ -88,7 +91,7 @@ class ModelStage:
         planned = self._plan.models
         needed = chunks and planned is not None and planned.first_step is not None and step >= planned.first_step
         if needed or _fits_only(self._run, self._plan, step):
-            self._files = await self._models.closing()
+            self._files = await self._models.closing(step)
 
     async def _work_on(self, chunk: ChunkProgress) -> None:
         await self._commit(chunk, await self._compute(chunk))
@@ -107,9 +110,10 @@ class ModelStage:
             seed=plan.seed,
         )
         reach("in_chunk")
-        if not self._files:
+        files = used_by(products, self._files or ())
+        if not files:
             return await run.compute.run(compute_chunk, request)
-        return await run.compute.run(compute_with_models, ChunkWork(request, self._files))
+        return await run.compute.run(compute_with_models, ChunkWork(request, files))
 
     async def _commit(self, chunk: ChunkProgress, result: ChunkResult) -> None:
         async with self._run.queue.fenced(self._run.claim.lease) as work:
@@ -139,22 +143,21 @@ class ModelStage:
         """Products per model and per reason of a fallback."""
         resumo = merge(await work.summaries(step))
         details = {name: resumo[name] for name in ("models", "fallbacks") if resumo[name]}
-        if step is LAST_MODEL_STEP:
+        if step in (Step.EXECUTE_TFT, LAST_MODEL_STEP):
             details |= self._about_models()
         return details
 
     def _about_models(self) -> dict[str, Any]:
-        about = {} if self._plan.models is None else {"trained_models": self._plan.models.about}
+        about = {} if self._plan.models is None else {"trained_models": about_models(self._plan, self._models)}
         return about if self._models.lost is None else {**about, "lost": self._models.lost}
 
     async def _close_fitting(self, step: Step) -> None:
         """End a step in which the last models were fitted and no product was computed."""
         async with self._run.queue.fenced(self._run.claim.lease) as work:
-            state = work.execution.steps.get(step)
+            state, now = work.execution.steps.get(step), self._run.clock.now()
             if state is None or state.status is StepStatus.RUNNING:
-                work.execution.complete_step(
-                    step, self._run.clock.now(), details={"products": 0, **self._about_models()}
-                )
+                work.execution.complete_step(step, now, details={"products": 0, **self._about_models()})
+                open_next_step(self._run, self._plan, work.execution, self._sizes, now)
 
     def _eta_seconds(self, execution: Execution, just_done: int) -> float:
         """Seconds left at the rate of this attempt."""

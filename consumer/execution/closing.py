@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from consumer.errors import PermanentError
+from consumer.execution.models import about_models
 from consumer.execution.storing import store_bundle, store_models
 from consumer.failpoints import reach
 from consumer.forecasting.summary import merge
@@ -56,9 +57,10 @@ def _trained_models(plan: Plan, models: ModelsOfRun) -> dict[str, Any]:
     """What of trained models was used, or why none."""
     if plan.models is None:
         return {"used": False, "reason": plan.untrained}
+    about = about_models(plan, models)
     if models.lost is not None:
-        return {"used": False, "reason": f"lost while the execution ran: {models.lost}", **plan.models.about}
-    return {"used": True, **plan.models.about}
+        return {"used": False, "reason": f"lost while the execution ran: {models.lost}", **about}
+    return {"used": True, **about}
 
 
 def _refuse_empty(resumo: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The same work on many items, as many at once as there are model processes."""
+"""The same work on many items, some at once."""
 
 from __future__ import annotations
 

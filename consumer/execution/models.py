@@ -1,143 +1,105 @@
-"""The files of trained models that an execution's chunks get, made when they are needed."""
+"""The files of trained models that an execution's chunks get."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
-from consumer.artefact_ports import ArtefactError, StoredFile
-from consumer.errors import TransientError
-from consumer.execution.learning import CHOICES, CUT, REVENUE, VOLUME, Learning
-from consumer.execution.progress import Progress
-from consumer.execution.segmenting import segment
-from consumer.execution.tasks import TooLittleToLearn, parameters_of
+from consumer.artefact_ports import ArtefactError
+from consumer.execution.learning import CHOICES, REVENUE, TFT, VOLUME
+from consumer.execution.own_models import OwnModels
+from consumer.execution.tasks import parameters_of
 from consumer.forecasting.global_model.base import UnusableArtefactError
-from consumer.forecasting.selection import AVAILABLE
 from consumer.verified_files import UnusableFileError
-from schemas.enums import TargetType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
-    from consumer.execution.run import Plan, Run
-    from consumer.execution.segmenting import Segments
+    from consumer.artefact_ports import StoredFile
+    from consumer.execution.learning import Learning
+    from consumer.execution.run import Plan, PlannedModels, Run
     from consumer.execution.tasks import Models
+    from consumer.steps import Step
 
-BUNDLE: Final = (CUT, VOLUME, REVENUE, CHOICES)
 KINDS: Final = {VOLUME: "volume", REVENUE: "revenue", CHOICES: "choices"}  # what ``load_trained`` calls them
-_TARGETS: Final = {VOLUME: TargetType.VOLUME, REVENUE: TargetType.FATURAMENTO}
+TFT_KINDS: Final = {TFT: "tft", CHOICES: "tft_choices"}  # a champion TFT has the choices of its own train
+_UNUSABLE: Final = (ArtefactError, UnusableFileError, UnusableArtefactError)
 
 
-def as_models(files: Mapping[str, StoredFile]) -> Models:
+def as_models(files: Mapping[str, StoredFile], kinds: Mapping[str, str] = KINDS) -> Models:
     """What a predict loads of a stored model's files."""
-    return tuple((kind, files[name]) for name, kind in KINDS.items() if name in files)
+    return tuple((kind, files[name]) for name, kind in kinds.items() if name in files)
 
 
-def open_learning(run: Run, key: str, segments: Segments) -> Learning:
-    """The learning of an execution: on what was known, without the overrides of its command."""
-    workspace = run.artefacts.workspace(run.claim.lease.execucao_id, key)
-    return Learning(run, workspace, segments.plan(AVAILABLE), run.learned_until(segments.as_of))
+def about_models(plan: Plan, models: ModelsOfRun) -> dict[str, Any]:
+    """What the step log and the summary tell of a plan's trained models; nothing without any."""
+    if plan.models is None:
+        return {}
+    if models.tft_lost is None:
+        return plan.models.about
+    return {**plan.models.about, "tft": {"used": False, "reason": models.tft_lost}}
 
 
 class NoModels:
     """Nothing was trained; what needs no training does all."""
 
     lost: str | None = None
+    tft_lost: str | None = None
 
     async def opening(self) -> Models:
         """None."""
         return ()
 
-    async def closing(self) -> Models:
+    async def closing(self, step: Step) -> Models:
         """None."""
+        del step
         return ()
 
 
 class ChampionModels:
-    """The champion that a predict was planned with.
+    """The champions that a predict was planned with.
 
     Attributes:
-        lost: Why it cannot be used any more; then the models that come next in each product's plan do its work.
+        lost: Why they cannot be used any more; then the models that come next in each product's plan do their work.
+        tft_lost: The same of the TFT alone.
     """
 
-    def __init__(self, run: Run, reference: str, hashes: Mapping[str, str]) -> None:
+    def __init__(self, run: Run, planned: PlannedModels) -> None:
         self._run = run
-        self._reference = reference
-        self._hashes = hashes
+        self._planned = planned
         self.lost: str | None = None
+        self.tft_lost: str | None = None
 
     async def opening(self) -> Models:
         """Files of every chunk."""
+        planned = self._planned
         try:
-            models = as_models(await self._run.artefacts.find(self._reference, self._hashes))
-            await self._run.compute.run(parameters_of, models)  # another version of the service may go on with it
-        except (ArtefactError, UnusableFileError, UnusableArtefactError) as error:
+            models = await self._usable(str(planned.reference), planned.hashes, KINDS)
+        except _UNUSABLE as error:
             self.lost = str(error)
             return ()
-        return models
+        return models + await self._opening_tft()
 
-    async def closing(self) -> Models:
+    async def closing(self, step: Step) -> Models:
         """The same."""
+        del step
         return await self.opening()
 
+    async def _opening_tft(self) -> Models:
+        planned, missing = self._planned, self._run.options.no_tft
+        if not planned.tft or missing is not None:
+            self.tft_lost = missing if planned.tft else None
+            return ()
+        try:
+            return await self._usable(str(planned.tft_reference), planned.tft_hashes, TFT_KINDS)
+        except _UNUSABLE as error:
+            self.tft_lost = str(error)
+            return ()
 
-class OwnModels:
-    """What a train or backtest learns; files that are missing, as on another machine after a crash, are made again."""
-
-    lost: str | None = None
-
-    def __init__(self, run: Run, plan: Plan, key: str, learning: Learning | None = None) -> None:
-        self._run = run
-        self._plan = plan
-        self._key = key
-        self._learning = learning
-        self._workspace = run.artefacts.workspace(run.claim.lease.execucao_id, key)
-
-    async def opening(self) -> Models:
-        """Files that chunks get from the start: a train measures with the model that does not know the holdout."""
-        choices = ("choices", await self._chosen(CHOICES))
-        return (choices,) if self._run.task == "backtest" else (choices, ("volume", await self._chosen(CUT)))
-
-    async def closing(self) -> Models:
-        """Files that chunks get once the last model is fitted, which a backtest measures and a train only stores."""
-        opening = await self.opening()
-        volume = await self._last(VOLUME)
-        if self._run.task == "backtest":
-            return opening if volume is None else (*opening, ("volume", volume))
-        await self._last(REVENUE)
-        return opening
-
-    async def bundle(self) -> dict[str, bytes]:
-        """What a train stores, by name; without a model of revenue where too little money was made to learn from."""
-        await self.closing()
-        found = {name: await self._workspace.find(name) for name in BUNDLE}
-        return {name: await self._run.artefacts.read(file) for name, file in found.items() if file is not None}
-
-    async def _chosen(self, name: str) -> StoredFile:
-        found = await self._workspace.find(name)
-        if found is None:
-            learning = await self._learned()
-            reason = await learning.choose(Progress(self._run, None, 0))
-            found = await learning.workspace.find(name)
-            if found is None:
-                raise TransientError(f"the sales changed while the execution ran: {reason}")
-        return found
-
-    async def _last(self, name: str) -> StoredFile | None:
-        found = await self._workspace.find(name)
-        if found is not None:
-            return found
-        fitted = await (await self._learned()).last_model(name, _TARGETS[name])
-        return None if isinstance(fitted, TooLittleToLearn) else fitted
-
-    async def _learned(self) -> Learning:
-        """Of this attempt; a resumed one segments again, and finds the checkpoints that are still there."""
-        if self._learning is None:
-            run, as_of = self._run, self._plan.as_of
-            overviews = await run.sales.overview(run.claim.command.produto_ids, as_of)
-            segments = await segment(run, as_of, {entry.product_id: entry for entry in overviews})
-            self._learning = await asyncio.to_thread(open_learning, run, self._key, segments)
-        return self._learning
+    async def _usable(self, reference: str, hashes: Mapping[str, str], kinds: Mapping[str, str]) -> Models:
+        models = as_models(await self._run.artefacts.find(reference, hashes), kinds)
+        await self._run.compute.run(parameters_of, models)  # another version of the service may go on with it
+        return models
 
 
 ModelsOfRun = NoModels | ChampionModels | OwnModels
@@ -149,5 +111,5 @@ def open_models(run: Run, plan: Plan, learning: Learning | None = None) -> Model
     if models is None:
         return NoModels()
     if models.workspace is not None:
-        return OwnModels(run, plan, models.workspace, learning)
-    return ChampionModels(run, str(models.reference), models.hashes)
+        return OwnModels(run, plan, models, learning)
+    return ChampionModels(run, models)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consumer.errors import PermanentError
 from consumer.execution.chunks import open_next_step
-from consumer.execution.finding import GLOBAL, Found, find_models
+from consumer.execution.finding import NEED_TRAINING, Found, find_models
 from consumer.execution.run import Plan, Run
 from consumer.execution.segmenting import Segments, segment
 from consumer.forecasting.choices import load_choices
@@ -50,7 +50,7 @@ async def prepare(run: Run) -> tuple[Plan, Learning | None]:
     segments = await segment(run, as_of, overviews)
     found = await find_models(run, segments)
     products = await asyncio.to_thread(_planned, run, segments, found)
-    chunks = plan_chunks(products, run.options.chunk_products)
+    chunks = plan_chunks(products, run.options.chunk_products, run.options.processes)
     plan = _plan(run, segments, found, products)
     async with run.queue.fenced(run.claim.lease) as work:
         _pass_on_to_segmenting(work.execution, run.clock.now(), len(overviews))
@@ -89,7 +89,7 @@ def _planned(run: Run, segments: Segments, found: Found) -> tuple[PlannedProduct
 
 
 def _plan(run: Run, segments: Segments, found: Found, products: Sequence[PlannedProduct]) -> Plan:
-    steps = [step_order(product) for product in products if GLOBAL.intersection(product.models)]
+    steps = [step_order(product) for product in products if NEED_TRAINING.intersection(product.models)]
     models = None if found.models is None else replace(found.models, first_step=min(steps, default=None))
     return Plan(
         as_of=segments.as_of,
@@ -97,21 +97,23 @@ def _plan(run: Run, segments: Segments, found: Found, products: Sequence[Planned
         seed=run.options.seed,
         products_total=len(products),
         missing=segments.unknown,
-        notes=_notes(products, found.untrained),
+        notes=_notes(products, found),
         models=models,
         untrained=found.untrained,
     )
 
 
-def _notes(products: Sequence[PlannedProduct], untrained: str | None) -> dict[Step, str]:
+def _notes(products: Sequence[PlannedProduct], found: Found) -> dict[Step, str]:
     """Why a model step may stay without products: its models are not available, so many products fall back."""
     fallbacks = Counter(product.fallback for product in products if product.fallback)
+    missing = {Step.EXECUTE_TFT: found.no_tft, Step.EXECUTE_LGBM_ENSEMBLE: found.untrained}
     notes: dict[Step, str] = {}
     for step, names in _MAY_BE_MISSING.items():
         about = {reason: count for reason, count in fallbacks.items() if any(name in reason for name in names)}
         reasons = [f"{reason}: {count} products use their fallback" for reason, count in about.items()]
-        if untrained is not None and step is Step.EXECUTE_LGBM_ENSEMBLE:
-            reasons.insert(0, untrained)
+        why = missing[step]
+        if why is not None:
+            reasons.insert(0, why)
         if reasons:
             notes[step] = "; ".join(reasons)
     return notes

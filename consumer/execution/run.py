@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # What a train holds out to measure its models: the default horizon of a forecast.
 TRAIN_HOLDOUT_WEEKS: Final = 13
+NO_EXTRA: Final = "the extra tft is not installed here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +27,25 @@ class JobOptions:
     """How executions are cut and computed.
 
     Attributes:
-        parallel_chunks: The number of model processes.
+        parallel_chunks: Chunks that are read, computed or written at once; with one more than there are processes,
+            every process computes while a chunk is read or written.
+        processes: The number of model processes.
         champion_margin: Points of WAPE by which a challenger must be better.
         automatic_choice: Whether evidence may put another model before the table's.
         global_products: Products with sales below which no global model is trained.
         fit_seconds: What fitting a global model may take.
+        no_tft: Why no TFT is trained or used here; None if it is.
     """
 
     chunk_products: int = 200
-    parallel_chunks: int = 2
+    parallel_chunks: int = 3
+    processes: int = 2
     seed: int = 0
     champion_margin: float = 1.0
     automatic_choice: bool = True
     global_products: int = 10
     fit_seconds: float = 1800.0
+    no_tft: str | None = NO_EXTRA
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,9 @@ class PlannedModels:
         hashes: The SHA-256 of the champion's files, by name.
         about: What the step log and the summary say of them.
         first_step: The first model step in which a product may need a global model, None if none does.
+        tft: Whether a TFT is among them.
+        tft_reference: ``arquivo_path`` of the champion TFT that a predict uses, which may be of another train.
+        tft_hashes: The SHA-256 of its files, by name.
     """
 
     workspace: str | None
@@ -101,6 +110,13 @@ class PlannedModels:
     hashes: dict[str, str]
     about: dict[str, Any]
     first_step: int | None = None
+    tft: bool = False
+    tft_reference: str | None = None
+    tft_hashes: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in a plan; without a TFT it is one that older versions read too."""
+        return {name: value for name, value in asdict(self).items() if self.tft or not name.startswith("tft")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +149,7 @@ class Plan:
             "products_total": self.products_total,
             "missing": [[failure.product_id, failure.code, failure.message] for failure in self.missing],
             "notes": {str(int(step)): note for step, note in self.notes.items()},
-            "models": None if self.models is None else asdict(self.models),
+            "models": None if self.models is None else self.models.to_json(),
             "untrained": self.untrained,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from consumer.execution.lanes import side_by_side
 from consumer.forecasting.classification import DemandShape, demand_shapes
 from consumer.forecasting.planning import plan_products, unclassified
 from consumer.forecasting.types import ProductFailure, ProductOverview, WeeklySales
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedProduct, ProductProfile, Variant
     from schemas.enums import ModeloForecast
 
-SHAPE_BLOCK: Final = 1000  # products whose sales are held in memory at once while they are classified
+SHAPE_BLOCK: Final = 500  # products whose sales are read, and classified, in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ async def segment(run: Run, as_of: date, overviews: dict[str, ProductOverview]) 
 
     Args:
         overviews: Of the products asked for, or of all.
+
+    Raises:
+        DrainingError: The process shuts down.
     """
     wanted = run.claim.command.produto_ids or tuple(overviews)
     profiles = await run.sales.profiles(wanted)
@@ -67,7 +71,8 @@ async def segment(run: Run, as_of: date, overviews: dict[str, ProductOverview]) 
         if product_id not in profiles
     )
     learned_until = run.classified_until(as_of)
-    if any(profile.classe_abc is None for profile in known):
+    of_all = run.claim.command.produto_ids is None and learned_until == as_of
+    if not of_all and any(profile.classe_abc is None for profile in known):
         overviews = await _with_revenue_of_all(run, overviews, learned_until)
     shapes = await _shapes(run, unclassified(known), learned_until)
     return Segments(known, overviews, shapes, unknown, as_of)
@@ -87,9 +92,13 @@ async def _with_revenue_of_all(
 
 async def _shapes(run: Run, product_ids: Sequence[str], until: date) -> dict[str, DemandShape]:
     shapes: dict[str, DemandShape] = {}
-    for start in range(0, len(product_ids), SHAPE_BLOCK):
-        sales = await run.sales.weekly_sales(product_ids[start : start + SHAPE_BLOCK], end=until)
-        shapes |= await run.compute.run(_shapes_of, (sales, until))
+
+    async def one(block: Sequence[str]) -> None:
+        sales = await run.sales.weekly_sales(block, end=until)
+        shapes.update(await run.compute.run(_shapes_of, (sales, until)))
+
+    starts = range(0, len(product_ids), SHAPE_BLOCK)
+    await side_by_side(run, [product_ids[start : start + SHAPE_BLOCK] for start in starts], one)
     return shapes
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from consumer.execution.finding import NEVER_TRAINED, champion_models
+from consumer.execution.finding import NEVER_TRAINED, NO_TFT_TRAINED, champion_models, champion_tft
 from consumer.execution.learning import CHOICES
-from consumer.execution.models import OwnModels, as_models
+from consumer.execution.models import KINDS, TFT_KINDS, as_models
+from consumer.execution.own_models import OwnModels
 from consumer.execution.tasks import parameters_of
-from consumer.forecasting.champion import Bundle, Verdict, judge, trained_models
+from consumer.forecasting.champion import Bundle, StoredModel, Verdict, judge, trained_models
 from consumer.forecasting.choices import load_choices
 from schemas.enums import ModeloForecast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from consumer.execution.models import ModelsOfRun
     from consumer.execution.run import Plan, Run
     from consumer.forecasting.champion import Champion, TrainedModel
@@ -25,19 +28,32 @@ async def store_bundle(run: Run, plan: Plan, models: ModelsOfRun) -> Bundle | No
     if run.task != "train" or plan.models is None or not isinstance(models, OwnModels):
         return None
     contents = await models.bundle()
-    reference = await run.artefacts.publish(run.claim.lease.execucao_id, ModeloForecast.LGBM, contents)
+    about = {name: value for name, value in plan.models.about.items() if name != "tft"}
+    choices = load_choices(contents[CHOICES])
+    measured = dict(choices.measured)
+    before = (await champion_models(run)).untrained
+    unusable = None if before == NEVER_TRAINED else before
+    lgbm = await _stored(run, ModeloForecast.LGBM, contents, about, unusable)
+    stored: dict[str, StoredModel] = {ModeloForecast.LGBM: lgbm, ModeloForecast.ENSEMBLE: lgbm}
+    of_tft = await models.tft_bundle()
+    if of_tft and choices.tft is not None:
+        measured |= choices.tft.measured
+        present = await champion_tft(run)
+        unusable = present if isinstance(present, str) and present != NO_TFT_TRAINED else None
+        stored[ModeloForecast.TFT] = await _stored(run, ModeloForecast.TFT, of_tft, about, unusable)
+    return Bundle(stored, {name.value: found for name, found in measured.items()})
+
+
+async def _stored(
+    run: Run, family: ModeloForecast, contents: Mapping[str, bytes], about: Mapping[str, Any], unusable: str | None
+) -> StoredModel:
+    """Write a model's files, and read them as a predict will."""
+    reference = await run.artefacts.publish(run.claim.lease.execucao_id, family, contents)
     hashes = {name: sha256(content).hexdigest() for name, content in contents.items()}
     files = await run.artefacts.find(reference, hashes)
-    parameters = await run.compute.run(parameters_of, as_models(files))
-    choices = load_choices(contents[CHOICES])
-    before = (await champion_models(run)).untrained
-    return Bundle(
-        reference,
-        hashes,
-        {**plan.models.about, "models": parameters},
-        {str(name): measured for name, measured in choices.measured.items()},
-        None if before in (None, NEVER_TRAINED) else before,
-    )
+    kinds = TFT_KINDS if family is ModeloForecast.TFT else KINDS
+    parameters = await run.compute.run(parameters_of, as_models(files, kinds))
+    return StoredModel(reference, hashes, {**about, "models": parameters}, unusable)
 
 
 async def store_models(
@@ -75,7 +91,7 @@ def _verdict(
     if model.tipo_modelo == ModeloForecast.ENSEMBLE:
         lgbm = verdicts[ModeloForecast.LGBM]
         return Verdict(lgbm.promoted, f"uses the files of LGBM, where: {lgbm.reason}")
-    unusable = bundle.unusable if bundle is not None and model.tipo_modelo == ModeloForecast.LGBM else None
+    unusable = None if bundle is None else bundle.unusable(model.tipo_modelo)
     return judge(model, before, run.options.champion_margin, unusable)
 
 

@@ -13,32 +13,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consumer.forecasting.choices import decide
 from consumer.forecasting.compute import compute_chunk
+from consumer.forecasting.forecasts import uses_tft
 from consumer.forecasting.global_model.booster import TooFewRowsError
+from consumer.forecasting.global_model.series import TooFewSeriesError
 from consumer.forecasting.history import rows_by_product
 from consumer.forecasting.summary import Tally
 from consumer.forecasting.trained import load_trained
-from consumer.forecasting.training import FitRequest, TrainingRequest, fit_model, training_rows
+from consumer.forecasting.training import FitRequest, TrainingRequest, TrainingRows, fit_model, training_rows
+from consumer.forecasting.types import Variant
 from consumer.verified_files import read_verified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from consumer.artefact_ports import StoredFile
     from consumer.forecasting.trained import Trained
-    from consumer.forecasting.types import ChunkRequest, ChunkResult
+    from consumer.forecasting.types import ChunkRequest, ChunkResult, PlannedProduct
     from schemas.enums import TargetType
 
 Models = tuple[tuple[str, "StoredFile"], ...]  # what each file is to ``load_trained``, by name
 
-_KEPT_MODELS: Final = 2  # a process works for few executions at a time
+_KEPT_MODELS: Final = 4  # a process works for few executions at a time, each with and without its TFT
+_OF_TFT: Final = frozenset({"tft", "tft_choices"})
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRows:
-    """Rows to learn from of a block of products: Arrow files by target, and the hash of the sales behind them."""
+    """Rows to learn from of a block of products, and the hash of the sales behind them."""
 
-    files: dict[TargetType, bytes]
+    rows: TrainingRows
     data_hash: int
 
 
@@ -50,6 +54,7 @@ class FitWork:
     target: TargetType
     known_until: date
     seed: int
+    variant: Variant = Variant.LGBM
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def make_rows(request: TrainingRequest) -> BlockRows:
 
 
 def fit(work: FitWork) -> bytes | TooLittleToLearn:
-    """Fit the global model of a target.
+    """Fit the global model of a target. A TFT that cannot be fitted, for whatever reason, is done without.
 
     Raises:
         UnusableFileError: The rows of a block were lost.
@@ -86,9 +91,13 @@ def fit(work: FitWork) -> bytes | TooLittleToLearn:
         read_verified(Path(file.path), file.sha256)
     paths = tuple(file.path for file in work.files)
     try:
-        return fit_model(FitRequest(paths, work.target, work.known_until, work.seed))
-    except TooFewRowsError as error:
+        return fit_model(FitRequest(paths, work.target, work.known_until, work.seed, work.variant))
+    except (TooFewRowsError, TooFewSeriesError) as error:
         return TooLittleToLearn(str(error))
+    except Exception as error:
+        if work.variant is not Variant.TFT:
+            raise
+        return TooLittleToLearn(f"its fit failed: {type(error).__name__}: {error}"[:300])
 
 
 def compute_with_models(work: ChunkWork) -> ChunkResult:
@@ -119,8 +128,15 @@ def parameters_of(models: Models) -> dict[str, Any]:
         UnusableArtefactError: One is no model of this version.
     """
     loaded = trained(models)
-    found = {"volume": loaded.volume, "revenue": loaded.revenue}
+    found = {"volume": loaded.volume, "revenue": loaded.revenue, "tft": loaded.tft}
     return {name: dict(model.parameters) for name, model in found.items() if model is not None}
+
+
+def used_by(products: Sequence[PlannedProduct], models: Models) -> Models:
+    """Leave out the TFT where no product has a use for it: a process that is not asked for it never loads torch."""
+    if any(uses_tft(product) for product in products):
+        return models
+    return tuple((name, file) for name, file in models if name not in _OF_TFT)
 
 
 @lru_cache(maxsize=_KEPT_MODELS)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # A model of a part of the catalogue is not compared with one of much more of it.
 COMPARABLE_SHARE: Final = 0.5
-_GLOBAL: Final = (ModeloForecast.LGBM, ModeloForecast.ENSEMBLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +54,35 @@ class Champion:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class StoredModel:
     """The stored files of a global model, and what is known of it.
 
     Attributes:
-        about: JSON that belongs into ``parametros``: fingerprint, parameters of LightGBM, whether it was fitted anew.
-        measured: By candidate, its measures over all products on which every candidate was tried.
+        about: JSON that belongs into ``parametros``: fingerprint, the library's parameters, whether it was fitted anew.
         unusable: Why the present champion cannot be used, None if it can or there is none.
     """
 
     reference: str
     hashes: Mapping[str, str]
     about: Mapping[str, Any]
-    measured: Mapping[str, Mapping[str, Any]]
     unusable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a train leaves of global models.
+
+    Attributes:
+        models: By family; LGBM and ENSEMBLE use the same files.
+        measured: By candidate, its measures over all products on which every candidate was tried.
+    """
+
+    models: Mapping[str, StoredModel]
+    measured: Mapping[str, Mapping[str, Any]]
+
+    def unusable(self, family: str) -> str | None:
+        """Why the present champion of a family cannot be used."""
+        return self.models[family].unusable if family in self.models else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +164,12 @@ def trained_models(
         resumo: What ``summary.merge`` gave for a train.
         seed: Of the execution.
         holdout_weeks: What was held out.
-        bundle: The global model, if one was trained; LGBM and ENSEMBLE use the same files.
+        bundle: The global models, if any was trained.
     """
     chosen: Mapping[str, Any] = resumo.get("metrics_by_family", {})
     variants: Mapping[str, Any] = resumo.get("metrics_by_model", {}) if bundle is None else bundle.measured
     families = sorted({_family(name) for name in variants})
-    common = {"seed": seed, "data_hash": resumo["data_hash"], "libraries": library_versions()}
+    common = {"seed": seed, "data_hash": resumo["data_hash"]}
     return tuple(
         _trained(
             family,
@@ -178,12 +192,13 @@ def _trained(
     measured = chosen
     if bundle is not None or measured is None:
         measured = min(variants.values(), key=lambda value: (value["wape"] is None, value["wape"]))
-    stored = bundle if family in _GLOBAL else None
+    stored = None if bundle is None else bundle.models.get(family)
     parameters: dict[str, Any] = {
         **({} if stored is None else {**stored.about, "files": dict(stored.hashes)}),
         "variants": {name: _parameters(name) for name in variants},
         "products": measured["products"],
         **{name: value for name, value in common.items() if name != "holdout_weeks"},
+        "libraries": library_versions(tft=family == ModeloForecast.TFT and stored is not None),
     }
     metrics = {
         "holdout_weeks": common["holdout_weeks"],

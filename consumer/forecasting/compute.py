@@ -88,12 +88,13 @@ def compute_chunk(request: ChunkRequest, trained: Trained = NOTHING) -> ChunkRes
     trained.require_known_until(known_until)
     chunk = _Chunk(request, trained, known_until)
     sold = chunk.read()
-    chunk.given = given([chunk.known(one) for one in sold], known_until, request.horizon, trained)
+    known = [chunk.known(one) for one in sold]
+    chunk.given = given(known, known_until, request.horizon, trained, all_candidates=request.task == "train")
     for one in sold:
         chunk.compute(one)
     summary = chunk.tally.to_json()
     if request.task == "train":
-        evidence = Evidence(scores=scores(sold, request.as_of, held_out, trained))
+        evidence = Evidence(trained.tft is not None, scores=scores(sold, request.as_of, held_out, trained))
         chunk.collect(evidence, sold)
         summary["evidence"] = evidence.to_json()
     return ChunkResult(tuple(chunk.forecasts), tuple(chunk.metrics), tuple(chunk.failures), summary)

@@ -29,6 +29,8 @@ LOCAL_CANDIDATES: Final = (
 WEIGHTS: Final = (0.5, 0.7, 0.9)  # of LGBM in the ensemble
 ENSEMBLES: Final = {f"{Variant.ENSEMBLE} {weight}": weight for weight in WEIGHTS}
 CANDIDATES: Final = (Variant.LGBM.value, *ENSEMBLES, *(variant.value for variant in LOCAL_CANDIDATES))
+ENSEMBLE_WITH_TFT: Final = f"{Variant.ENSEMBLE} {Variant.TFT}"
+TFT_CANDIDATES: Final = (Variant.TFT.value, ENSEMBLE_WITH_TFT)  # where there is one: behind the others
 _UNIT: Final = 1000
 _LARGEST: Final = 10**9
 
@@ -56,15 +58,22 @@ class Evidence:
     """Of the products of a chunk. Sums are whole numbers, so that they add up exactly in any order.
 
     Attributes:
+        tft: Whether there is a TFT to be measured, the same in all chunks of a train.
         losses: By segment, the number of products and then for each candidate the sum of their losses, in
             thousandths of a product's scale.
         measured: By segment, of every candidate.
-        scores: By target.
+        scores: By target, and of the TFT, which forecasts volume alone, under its own name.
     """
 
+    tft: bool = False
     losses: dict[str, list[int]] = field(default_factory=dict)
     measured: dict[str, dict[str, Sums]] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """What is measured; the order of ``losses``."""
+        return (*CANDIDATES, *TFT_CANDIDATES) if self.tft else CANDIDATES
 
     def measure(
         self, product: PlannedProduct, known: FloatArray, actual: FloatArray, forecasts: Mapping[str, FloatArray]
@@ -84,16 +93,17 @@ class Evidence:
             return
         losses = {name: float(pinball(actual, one).mean()) / unit for name, one in forecasts.items()}
         worst = max(losses.values())
-        found = [min(round(losses.get(name, worst) * _UNIT), _LARGEST) for name in CANDIDATES]
+        found = [min(round(losses.get(name, worst) * _UNIT), _LARGEST) for name in self.candidates]
         self._add(segment(product), [1, *found])
 
     def to_json(self) -> dict[str, object]:
         """The form in ``ChunkResult.summary``."""
         scores = {target: scores.to_json() for target, scores in self.scores.items()}
-        return {"losses": self.losses, "measured": self.measured, "scores": scores}
+        return {"tft": self.tft, "losses": self.losses, "measured": self.measured, "scores": scores}
 
     def add_json(self, value: Mapping[str, Any]) -> None:
         """Add what ``to_json`` wrote."""
+        self.tft = value["tft"]
         for name, losses in value["losses"].items():
             self._add(name, losses)
         for name, candidates in value["measured"].items():
@@ -112,7 +122,7 @@ class Evidence:
         if not sums[0]:
             return {}
         means = sums[1:] / (sums[0] * _UNIT)
-        return {candidate: round(float(mean), 6) for candidate, mean in zip(CANDIDATES, means, strict=True)}
+        return {candidate: round(float(mean), 6) for candidate, mean in zip(self.candidates, means, strict=True)}
 
     def _add(self, name: str, losses: list[int]) -> None:
         so_far = self.losses.get(name, [0] * len(losses))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from consumer.forecasting.calibration import in_units
-from consumer.forecasting.evidence import CANDIDATES
+from consumer.forecasting.evidence import CANDIDATES, ENSEMBLE_WITH_TFT, ENSEMBLES, TFT_CANDIDATES
 from consumer.forecasting.given import NOTHING_GIVEN
 from consumer.forecasting.history import ENDED
 from consumer.forecasting.models import LOCAL_MODELS
@@ -83,12 +83,12 @@ def fit_first(
 
 
 def candidates(history: FloatArray, horizon: int, seed: int, given: Given) -> dict[str, FloatArray]:
-    """Forecast with every candidate of ``evidence.CANDIDATES``; those that fail are left out."""
+    """Forecast with every candidate of ``evidence``, those of the TFT if there is one; those that fail are left out."""
     found: dict[str, FloatArray] = {}
-    for name in CANDIDATES:
-        variant, _, weight = name.partition(" ")
-        using = replace(given, weight=float(weight)) if weight else given
-        quantiles, problem = forecast(Variant(variant), history, horizon, seed, using)
+    for name in (*CANDIDATES, *(TFT_CANDIDATES if Variant.TFT in given.quantiles else ())):
+        variant = Variant(name.partition(" ")[0])
+        using = replace(given, with_tft=name == ENSEMBLE_WITH_TFT, weight=ENSEMBLES.get(name, given.weight))
+        quantiles, problem = forecast(variant, history, horizon, seed, using)
         if problem is None:
             found[name] = quantiles
     return found
@@ -126,7 +126,7 @@ def _quantiles(variant: Variant, history: FloatArray, horizon: int, seed: int, g
 def _ensemble(history: FloatArray, horizon: int, seed: int, given: Given) -> FloatArray:
     """Average each quantile: a band between those of its parts, where a mixture would be wider than both."""
     lgbm, weight = given.quantiles[Variant.LGBM], given.weight
-    if Variant.TFT in given.quantiles:
+    if given.with_tft and Variant.TFT in given.quantiles:
         other, weight = given.quantiles[Variant.TFT], 1 - TFT_SHARE
     else:
         other = LOCAL_MODELS[given.partner].fit_predict(history, horizon, seed)

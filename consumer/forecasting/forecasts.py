@@ -13,7 +13,7 @@ from consumer.forecasting.given import DEFAULT_WEIGHT, Given
 from consumer.forecasting.global_model.base import panel
 from consumer.forecasting.history import for_fitting
 from consumer.forecasting.types import Variant
-from schemas.enums import TargetType
+from schemas.enums import ClasseABC, TargetType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,11 +36,19 @@ class Sold:
     history: History
 
 
-def given(sold: Sequence[Sold], last_week: date, horizon: int, trained: Trained) -> dict[str, Given]:
+def uses_tft(product: PlannedProduct) -> bool:
+    """Whether a TFT may have a say in a product's forecast; where it has none, it need not be loaded."""
+    return Variant.TFT in product.models or (Variant.ENSEMBLE in product.models and _ensemble_takes_tft(product))
+
+
+def given(
+    sold: Sequence[Sold], last_week: date, horizon: int, trained: Trained, *, all_candidates: bool = False
+) -> dict[str, Given]:
     """Forecast with the global models.
 
     Args:
         sold: Histories that end with ``last_week``, as they were read.
+        all_candidates: Whether the TFT is asked also for products whose plan has no use for it.
 
     Returns:
         By product id.
@@ -51,13 +59,16 @@ def given(sold: Sequence[Sold], last_week: date, horizon: int, trained: Trained)
     histories, patterns = _panel(usable, last_week), _patterns(usable)
     volume = _forecast(trained.volume, TargetType.VOLUME, histories, patterns, horizon, trained)
     revenue = _forecast(trained.revenue, TargetType.FATURAMENTO, histories, patterns, horizon, trained)
+    asked = [one for one in usable if all_candidates or uses_tft(one.product)]
+    tft = _forecast_by_tft(asked, last_week, horizon, trained)
     weights = trained.choices.weights if trained.choices else {}
     return {
         one.product.product_id: Given(
-            {} if volume is None else {Variant.LGBM: volume[number]},
+            ({} if volume is None else {Variant.LGBM: volume[number]}) | tft.get(one.product.product_id, {}),
             None if revenue is None else revenue[number],
             partner(one.product.padrao_demanda),
             weights.get(segment(one.product), DEFAULT_WEIGHT),
+            _ensemble_takes_tft(one.product),
             bool((one.history.volume == np.floor(one.history.volume)).all()),
         )
         for number, one in enumerate(usable)
@@ -76,15 +87,32 @@ def scores(sold: Sequence[Sold], last_week: date, held_out: int, trained: Traine
     if not usable:
         return result
     histories, patterns = _panel(usable, last_week), _patterns(usable)
-    for target, model in ((TargetType.VOLUME, trained.volume), (TargetType.FATURAMENTO, trained.revenue)):
+    models = {TargetType.VOLUME.value: trained.volume, TargetType.FATURAMENTO.value: trained.revenue}
+    for name, model in (models | {Variant.TFT.value: trained.tft}).items():
         if model is None:
             continue
-        counted = result.setdefault(target, Scores())
+        counted = result.setdefault(name, Scores())
         for weeks in range(held_out, 0, -ORIGIN_STEP):
             before = histories.without_last(weeks)
-            actual = histories.target(target)[histories.start[1:, None] + np.arange(-weeks, 0)]
-            counted.add(actual, model.predict(before, weeks), levels(before, target), patterns)
+            actual = histories.target(model.target)[histories.start[1:, None] + np.arange(-weeks, 0)]
+            counted.add(actual, model.predict(before, weeks), levels(before, model.target), patterns)
     return result
+
+
+def _ensemble_takes_tft(product: PlannedProduct) -> bool:
+    return product.classe_abc is ClasseABC.A
+
+
+def _forecast_by_tft(
+    sold: Sequence[Sold], last_week: date, horizon: int, trained: Trained
+) -> dict[str, dict[Variant, FloatArray]]:
+    if trained.tft is None or not sold:
+        return {}
+    histories = _panel(sold, last_week)
+    quantiles = trained.tft.predict(histories, horizon)
+    known, shifts = levels(histories, TargetType.VOLUME), trained.tft_shifts or {}
+    found = calibrated(quantiles, known, _patterns(sold), shifts)
+    return {one.product.product_id: {Variant.TFT: found[number]} for number, one in enumerate(sold)}
 
 
 def _panel(sold: Sequence[Sold], last_week: date) -> Panel:

@@ -22,8 +22,9 @@ class Given:
     Attributes:
         quantiles: ``(horizon, 5)`` units, tidy, of the global models.
         direct_revenue: ``(horizon, 5)`` money, tidy; None where no model of revenue was trained.
-        partner: What the ensemble averages with LGBM where there is no TFT.
+        partner: What the ensemble averages with LGBM where it does not take the TFT.
         weight: Of LGBM there.
+        with_tft: Whether the ensemble takes the TFT, if ``quantiles`` has it.
         whole: Whether only whole units were ever sold.
     """
 
@@ -31,6 +32,7 @@ class Given:
     direct_revenue: FloatArray | None = None
     partner: Variant = Variant.TSB
     weight: float = DEFAULT_WEIGHT
+    with_tft: bool = False
     whole: bool = False
 
 

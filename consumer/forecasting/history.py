@@ -69,20 +69,21 @@ def gapless(rows: Rows, last_week: date) -> History:
         InvalidSalesError: A volume or revenue is not finite.
     """
     last = np.datetime64(last_week, "D")
-    seen = rows.week <= last
-    week, volume, revenue = rows.week[seen], rows.volume[seen], rows.revenue[seen]
+    until = int(rows.week.searchsorted(last, side="right"))
+    week, volume, revenue = rows.week[:until], rows.volume[:until], rows.revenue[:until]
     _require_finite(week, volume, revenue)
-    sold = np.flatnonzero(volume > 0)
-    if not sold.size:
+    sold = volume > 0
+    if not sold.any():
         return History(np.empty(0), np.empty(0), (NEVER_SOLD,) if week.size else ())
-    start = int(sold[0])
+    start = int(sold.argmax())
     week, volume, revenue = week[start:], volume[start:], revenue[start:]
-    index = (week - week[0]).astype(np.int64) // 7
     length = int((last - week[0]).astype(np.int64)) // 7 + 1
-    dense_volume = np.bincount(index, weights=volume, minlength=length).astype(np.float64)
-    dense_revenue = np.bincount(index, weights=revenue, minlength=length).astype(np.float64)
-    notes = (NET_RETURNS,) if dense_volume.min() < 0 else ()
-    return History(np.maximum(dense_volume, 0.0), dense_revenue, notes)
+    if week.size != length or not (week[1:] > week[:-1]).all():  # most products have a row in every week
+        index = (week - week[0]).astype(np.int64) // 7
+        volume = np.bincount(index, weights=volume, minlength=length).astype(np.float64)
+        revenue = np.bincount(index, weights=revenue, minlength=length).astype(np.float64)
+    notes = (NET_RETURNS,) if volume.min() < 0 else ()
+    return History(np.maximum(volume, 0.0), revenue, notes)
 
 
 def for_fitting(history: History) -> History:
@@ -102,6 +103,8 @@ def for_fitting(history: History) -> History:
 
 
 def _require_finite(week: WeekArray, volume: FloatArray, revenue: FloatArray) -> None:
+    if np.isfinite(volume).all() and np.isfinite(revenue).all():
+        return
     for name, values in (("volume", volume), ("revenue", revenue)):
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count, groupby
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.forecasting.classification import UNKNOWN_SHAPE, DemandShape, abc_classes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import ProductOverview, ProductProfile
 
 NO_SALES: Final = "no sales"
+WORTH_A_CHUNK: Final = 25  # products whose models take longer than the transaction of a chunk
 _TFT_STEP, _ETS_STEP, _CROSTON_STEP, _LGBM_STEP = 3, 4, 5, 6
 _STEPS: Final[Mapping[ModeloForecast, int]] = {
     ModeloForecast.TFT: _TFT_STEP,
@@ -73,17 +75,21 @@ def plan_products(
             suggested = profile.modelo_sugerido
             choice = select(pattern, abc, weeks, suggested=suggested, modelo=modelo, available=available)
             if choices is not None and automatic and not choice.overridden and weeks >= SHORT_WEEKS:
-                choice = _by_evidence(choice, choices.better(f"{pattern}/{abc}", choice.models[0]))
+                better = choices.better(f"{pattern}/{abc}", choice.models[0], tft=Variant.TFT in available)
+                choice = _by_evidence(choice, better)
         planned.append(_planned(profile, (abc, xyz, pattern), choice))
     return tuple(planned)
 
 
-def plan_chunks(products: Sequence[PlannedProduct], chunk_size: int) -> tuple[PlannedChunk, ...]:
+def plan_chunks(products: Sequence[PlannedProduct], chunk_size: int, side_by_side: int = 1) -> tuple[PlannedChunk, ...]:
     """Cut products into chunks of one step each, numbered from 0; the order of ``products`` does not matter.
+
+    Nothing that is computed depends on how products are cut.
 
     Args:
         products: Of the whole execution, ids unique.
         chunk_size: Most products of one chunk.
+        side_by_side: Chunks that are computed at once: a step is cut so that all of them have work until its end.
 
     Raises:
         ValueError: ``chunk_size`` is below 1.
@@ -95,11 +101,17 @@ def plan_chunks(products: Sequence[PlannedProduct], chunk_size: int) -> tuple[Pl
     chunks: list[PlannedChunk] = []
     for step, group in groupby(ordered, key=step_order):
         members = tuple(group)
+        size = _even_size(len(members), chunk_size, side_by_side)
         chunks += [
-            PlannedChunk(next(numbers), step, members[start : start + chunk_size])
-            for start in range(0, len(members), chunk_size)
+            PlannedChunk(next(numbers), step, members[start : start + size]) for start in range(0, len(members), size)
         ]
     return tuple(chunks)
+
+
+def _even_size(products: int, most: int, side_by_side: int) -> int:
+    """Products of a chunk, so that every round is full; but none so small that its commit outweighs it."""
+    rounds = ceil(products / (most * side_by_side))
+    return max(ceil(products / (rounds * side_by_side)), min(WORTH_A_CHUNK, most))
 
 
 def step_order(product: PlannedProduct) -> int:

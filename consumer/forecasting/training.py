@@ -7,10 +7,13 @@ from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from consumer.forecasting.global_model import tft
 from consumer.forecasting.global_model.base import panel
 from consumer.forecasting.global_model.lgbm import fit_lgbm
+from consumer.forecasting.global_model.series import series_table
 from consumer.forecasting.global_model.training import training_table
 from consumer.forecasting.history import InvalidSalesError, for_fitting, gapless, rows_by_product
+from consumer.forecasting.types import Variant
 from schemas.enums import TargetType
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ class TrainingRequest:
         as_of: The newest week that any product has; later ones are not looked at.
         products_total: Of the whole execution: it decides how many rows of each product are kept.
         seed: Of the execution.
+        tft: Whether a TFT will learn from them as well.
     """
 
     products: tuple[PlannedProduct, ...]
@@ -36,6 +40,7 @@ class TrainingRequest:
     as_of: date
     products_total: int
     seed: int
+    tft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +48,54 @@ class FitRequest:
     """The rows of all chunks.
 
     Attributes:
-        files: Paths of Arrow files, as ``training_rows`` gave them, all of one target; their order is nothing.
+        files: Paths of Arrow files, as ``training_rows`` gave them, all for one model; their order is nothing.
         known_until: Monday; demand of later weeks is not looked at.
         seed: Of the execution.
+        variant: LGBM or TFT.
     """
 
     files: tuple[str, ...]
     target: TargetType
     known_until: date
     seed: int
+    variant: Variant = Variant.LGBM
 
 
-def training_rows(request: TrainingRequest) -> dict[TargetType, bytes]:
-    """Make the rows of a chunk, an Arrow file a target.
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """Arrow files of a chunk.
+
+    Attributes:
+        by_target: What LGBM learns from.
+        series: What a TFT learns from, None if none was asked for.
+    """
+
+    by_target: dict[TargetType, bytes]
+    series: bytes | None = None
+
+
+def training_rows(request: TrainingRequest) -> TrainingRows:
+    """Make the rows of a chunk.
 
     Products that have no usable history are left out: they teach nothing, and ``compute_chunk`` reports them.
     """
     histories = _panel(request)
-    return {
-        target: _arrow_file(training_table(histories, target, products_total=request.products_total, seed=request.seed))
-        for target in TargetType
-    }
+    sample: Any = {"products_total": request.products_total, "seed": request.seed}
+    return TrainingRows(
+        {target: _arrow_file(training_table(histories, target, **sample)) for target in TargetType},
+        _arrow_file(series_table(histories, TargetType.VOLUME, **sample)) if request.tft else None,
+    )
 
 
 def fit_model(request: FitRequest) -> bytes:
-    """Fit the global model of a target; see ``fit_lgbm``.
+    """Fit the global model of a target; see ``fit_lgbm`` and ``fit_tft``.
 
     Raises:
         TooFewRowsError: There is too little to learn from.
+        TooFewSeriesError: There is too little for a TFT.
     """
-    return fit_lgbm(_tables(request.files), request.target, known_until=request.known_until, seed=request.seed)
+    fit = tft.fit_tft if request.variant is Variant.TFT else fit_lgbm
+    return fit(_tables(request.files), request.target, known_until=request.known_until, seed=request.seed)
 
 
 def _panel(request: TrainingRequest) -> Panel:

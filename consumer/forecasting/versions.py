@@ -12,6 +12,14 @@ _DISTRIBUTIONS: Final = (
 )
 
 
-def library_versions() -> dict[str, str]:
-    """Version of Python and of each library by name."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _DISTRIBUTIONS}
+_OF_TFT: Final = ("torch", "neuralforecast", "pytorch-lightning", "safetensors")
+
+
+def library_versions(*, tft: bool = False) -> dict[str, str]:
+    """Version of Python and of each library by name.
+
+    Args:
+        tft: Also those of the extra ``tft``, which must be installed.
+    """
+    names = (*_DISTRIBUTIONS, *_OF_TFT) if tft else _DISTRIBUTIONS
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -36,12 +36,15 @@ class KafkaReader:
     """``consumer.ports.RecordReader`` over one member of the group. Use ``async with``.
 
     The first poll connects, and so does the one after a consumer had to be given up: a broker that is away at the
-    start is waited for like one that leaves later.
+    start is waited for like one that leaves later. ``assigned`` is called when the group has given out partitions.
     """
 
-    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, settings: Settings, log: FilteringBoundLogger, assigned: Callable[[], None] = lambda: None
+    ) -> None:
         read_leniently()
         self._settings = settings
+        self._assigned = assigned
         self._log = log
         self._consumer: Any = None
         self._paused = False
@@ -129,7 +132,7 @@ class KafkaReader:
                     raise TransientError(message) from error
                 raise
             # Only now: a consumer that has subscribed before waits in its start until the whole group is at rest.
-            listener = _Listener(self._log, self._committed, self._hold_pause)
+            listener = _Listener(self._log, self._committed, self._hold_pause, self._assigned)
             consumer.subscribe(topics=topics, listener=listener)
             self._consumer = consumer
         return self._consumer
@@ -159,10 +162,15 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
     """Rebalances are normal; they are told, because a storm of them is not."""
 
     def __init__(
-        self, log: FilteringBoundLogger, committed: Callable[[], Awaitable[None]], assigned: Callable[[], None]
+        self,
+        log: FilteringBoundLogger,
+        committed: Callable[[], Awaitable[None]],
+        before_assignment: Callable[[], None],
+        assigned: Callable[[], None],
     ) -> None:
         self._log = log
         self._committed = committed
+        self._before_assignment = before_assignment
         self._assigned = assigned
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -173,9 +181,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Hold a pause on the new partitions, and tell which they are."""
-        self._assigned()
+        self._before_assignment()
         reach("in_rebalance")
         self._log.info("partitions_assigned", partitions=sorted(f"{tp.topic}/{tp.partition}" for tp in assigned))
+        self._assigned()
 
 
 def _raw(record: Any) -> RawRecord:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import structlog
+
+from consumer.telemetry.repeats import RepeatFilter
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -39,6 +42,7 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(RepeatFilter(time.monotonic))
     # Libraries speak up from warnings on: aiokafka alone would fill the log with reconnects.
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 

@@ -113,6 +113,7 @@ class Member:
     starts: int = 0
     wishes: dict[str, str] = field(default_factory=dict)
     _process: Born | None = None
+    _birth: asyncio.Lock = field(default_factory=asyncio.Lock)
     _log_start: int = 0
     _failpoint: str = ""
 
@@ -148,6 +149,16 @@ class Member:
 
     async def start(self) -> None:
         """Start it with the wishes for this life (a failpoint, a wrong clock)."""
+        async with self._birth:
+            await self._start()
+
+    async def revive(self) -> None:
+        """Start it, unless somebody else has done so meanwhile or wants it down."""
+        async with self._birth:
+            if not self.running and not self.held_down:
+                await self._start()
+
+    async def _start(self) -> None:
         assert not self.running
         self.starts += 1
         wishes, self.wishes = self.wishes, {}
@@ -175,8 +186,9 @@ class Member:
             self._process.send_signal(number)
 
     async def kill(self) -> None:
-        """SIGKILL; what is frozen dies as well."""
-        self.signal(signal.SIGKILL)
+        """SIGKILL; what is frozen dies as well, and what is just being started."""
+        async with self._birth:
+            self.signal(signal.SIGKILL)
         await self.ended(5)
         self.seen()
 
@@ -260,8 +272,7 @@ class Fleet:
             for member in self.members:
                 if not member.running:
                     member.seen()
-                    if not member.held_down:
-                        await member.start()
+                    await member.revive()
             await asyncio.sleep(RESTART_SECONDS)
 
 

@@ -60,7 +60,7 @@ async def test_killed_predict_ends_once_and_computes_nothing_twice(
         await service.meanwhile(follower.until(lambda journal: PREDICT in journal.ended, "the end"))
         assert await service.stop() == 0
         journal = await follower.to_the_end()
-    assert [status["attempt"] for status in journal.of_execution(topics.status, PREDICT)][-1] == 2
+    assert [status["attempt"] for status in journal.of_execution(topics.status, PREDICT)][-1] >= 2
     # xmin is the transaction that wrote the row: what was committed was not written again.
     after = await rows(sales_url, CHUNKS.format("summary IS NOT NULL"))
     assert len(after) == PRODUCTS // CHUNK

@@ -157,6 +157,7 @@ async def running(
         service.command = ENDLESS
     service.start()
     await service.ready()
+    await service.logged("model_processes_ready")
     yield service
 
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from consumer.cli.loading_code import kept_for_good
+
 
 def run(
     *,
@@ -15,7 +17,8 @@ def run(
     log_format: Annotated[str | None, typer.Option(help="json or console.", show_default="json")] = None,
 ) -> None:
     """Run the service until SIGTERM or SIGINT."""
-    from consumer.cli.work.service import run_from_options  # noqa: PLC0415 - slow to import
+    with kept_for_good():
+        from consumer.cli.work.service import run_from_options  # noqa: PLC0415 - slow to import
 
     raise typer.Exit(run_from_options(roles=roles, admin_port=admin_port, log_format=log_format))
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from consumer.cli.failure import CommandError
+from consumer.cli.loading_code import kept_for_good
 from consumer.cli.work.database_url import check_database_url
 from consumer.cli.work.loading import load_settings
 from consumer.exit_codes import ExitCode
@@ -29,8 +30,8 @@ def run_from_options(*, roles: str | None, admin_port: int | None, log_format: s
         message = f"{name} is empty; it must name at least one of intake,worker,relay"
         raise CommandError(message, exit_code=ExitCode.USAGE)
     configure(settings.log_format, settings.log_level)
-    # The process that only watches or sends need not pay for the forecasting libraries.
-    from consumer.bootstrap import run_service  # noqa: PLC0415 - after the settings were found good
+    with kept_for_good():
+        from consumer.bootstrap import run_service  # noqa: PLC0415 - after the settings were found good
 
     return asyncio.run(run_service(settings))
 

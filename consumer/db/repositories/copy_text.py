@@ -34,8 +34,9 @@ _METRIC_LIMITS: Final = {
     "rmse": 1e8 - 0.5e-4,
     "bias": 1e4 - 0.5e-4,
 }
-_FIVE_CELLS: Final = "\t".join(["{:.4f}"] * 5).format
-_THREE_CELLS: Final = "\t".join(["{:.4f}"] * 3).format
+# Half the time of ``str.format``, and the same digits.
+_FIVE_CELLS: Final = "\t".join(["%.4f"] * 5)
+_THREE_CELLS: Final = "\t".join(["%.4f"] * 3)
 _DIRECT: Final = [0, 2, 4]  # p10, p50 and p90 of the five
 _NULL: Final = r"\N"
 _THREE_NULLS: Final = "\t".join([_NULL] * 3)
@@ -96,14 +97,14 @@ def _target_rows(
     direct = _direct_cells(forecast, horizon) if target is TargetType.VOLUME else [_THREE_NULLS] * horizon
     weeks = zip(_weeks(forecast.first_week, horizon), quantiles.tolist(), direct, strict=True)
     for (ordinal, day), row, revenue in weeks:
-        yield f"{stem}{ordinal:06x}{owner}{day}{kind}{_FIVE_CELLS(*row)}\t{revenue}\n"
+        yield f"{stem}{ordinal:06x}{owner}{day}{kind}{_FIVE_CELLS % tuple(row)}\t{revenue}\n"
 
 
 def _direct_cells(forecast: ProductForecast, horizon: int) -> list[str]:
     if forecast.direct_revenue is None:
         return [_THREE_NULLS] * horizon
     _check_quantiles(forecast.product_id, "direct revenue", forecast.direct_revenue, (horizon, 5))
-    return [_THREE_CELLS(*row) for row in forecast.direct_revenue[:, _DIRECT].tolist()]
+    return [_THREE_CELLS % tuple(row) for row in forecast.direct_revenue[:, _DIRECT].tolist()]
 
 
 @lru_cache(maxsize=8)

@@ -76,6 +76,11 @@ class GlobalModel(Protocol):
         ...
 
     @property
+    def target(self) -> TargetType:
+        """What it forecasts."""
+        ...
+
+    @property
     def known_until(self) -> date:
         """The newest week that it has learned from; measuring it on that week or an earlier one is cheating."""
         ...

@@ -16,34 +16,23 @@ from consumer.db import setup
 from consumer.db.database import Database
 
 if TYPE_CHECKING:
-    from alembic.config import Config
     from sqlalchemy import Connection
 
 VARIABLE: Final = "CHAOS_VERSION"
 NEXT: Final = "next"
 LOCK_TIMEOUT: Final = "2s"
-_config_of_today = setup._config
+_TODAY: Final = setup.VERSION_DIRECTORIES
+_NEXT: Final = (*_TODAY, Path(__file__).parent / "versions")
 
 
 def become_next() -> None:
     """From here on this process is of the next version."""
-    setup._config = config_of_next
+    setup.VERSION_DIRECTORIES = _NEXT  # type: ignore[misc]  # only here does a version become another
 
 
 def revision_of_today() -> str:
     """What the next version's migration follows."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415  as in the service: only migrations pay for it
-
-    head = ScriptDirectory.from_config(_config_of_today()).get_current_head()
-    assert head is not None
-    return head
-
-
-def config_of_next() -> Config:
-    config = _config_of_today()
-    ours = f"{config.get_main_option('script_location')}/versions"
-    config.set_main_option("version_locations", os.pathsep.join((ours, str(Path(__file__).parent / "versions"))))
-    return config
+    return max(path.name.split("_")[0] for directory in _TODAY for path in directory.glob("[0-9]*_*.py"))
 
 
 async def migrate(url: str) -> None:
@@ -60,6 +49,7 @@ async def migrate(url: str) -> None:
 def _upgrade(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415
 
-    config = config_of_next()
+    config = setup._config()
+    config.set_main_option("version_locations", os.pathsep.join(map(str, _NEXT)))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

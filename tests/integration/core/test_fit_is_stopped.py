@@ -49,7 +49,7 @@ async def work(tmp_path_factory: pytest.TempPathFactory) -> FitWork:
     products = tuple(planned(name, models=(Variant.LGBM,)) for name in sales.product_ids)
     rows = make_rows(TrainingRequest(products, sales, NEWEST, PRODUCTS, 1))
     workspace = FileArtefacts(tmp_path_factory.mktemp("artefacts"), SystemClock()).workspace("run", "key")
-    file: StoredFile = await workspace.keep("rows.arrow", rows.files[TargetType.VOLUME])
+    file: StoredFile = await workspace.keep("rows.arrow", rows.rows.by_target[TargetType.VOLUME])
     return FitWork((file,), TargetType.VOLUME, NEWEST, 1)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,6 +64,18 @@ async def poll_until(reader: KafkaReader, count: int) -> Batch:
             records += batch.records
             offsets |= batch.next_offsets
     return Batch(tuple(records), offsets)
+
+
+async def test_reader_tells_when_it_has_partitions(topics: Topics) -> None:
+    """Who waits for the group's answer is told of it, without a record to read."""
+    await topics.create()
+    assigned = asyncio.Event()
+    async with KafkaReader(settings_of(topics), CapturedLog().log, assigned.set) as reader:
+        assert not assigned.is_set()
+        async with asyncio.timeout(30):
+            while not assigned.is_set():
+                with contextlib.suppress(TransientError):
+                    await reader.poll()
 
 
 async def test_reader_never_commits_by_itself(topics: Topics) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from consumer.db.repositories import ClassificationRepository
+from consumer.db.repositories.classification_repo import ClassificationRepository
 from consumer.forecasting.types import ProductProfile
 from schemas.enums import ClasseABC, ClasseXYZ, PadraoDemanda
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from consumer.db.repositories import ExecutionRepository
-from consumer.db.repositories.execution_repo import ExecutionExistsError, NotDeletableError
+from consumer.db.repositories.execution_repo import ExecutionExistsError, ExecutionRepository, NotDeletableError
 from consumer.db.repositories.records import NewExecution, StepLogRow
 from schemas.enums import GatilhoExecucao, StatusExecucao, TipoExecucao
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from consumer.db.champions import read_champion
-from consumer.db.repositories import ForecastRepository
+from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.db.repositories.records import MetricsWritten, ModelRecord, NewModel
 from consumer.forecasting.types import ProductForecast, ProductMetric, Variant
 from schemas.enums import ClasseABC, ModeloForecast, TargetType

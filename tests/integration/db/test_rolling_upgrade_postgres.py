@@ -24,8 +24,6 @@ from tests.integration.core.store import Store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from alembic.config import Config
-
 NEXT_VERSION = Path(__file__).parent / "next_version"
 
 
@@ -38,15 +36,7 @@ async def store(initialised_database_url: str) -> AsyncIterator[Store]:
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """``setup.migrate`` is that of the next version until the patch is undone."""
-    inner = setup._config
-
-    def config() -> Config:
-        made = inner()
-        ours = Path(str(made.get_main_option("script_location"))) / "versions"
-        made.set_main_option("version_locations", f"{ours}:{NEXT_VERSION}")
-        return made
-
-    monkeypatch.setattr(setup, "_config", config)
+    monkeypatch.setattr(setup, "VERSION_DIRECTORIES", (*setup.VERSION_DIRECTORIES, NEXT_VERSION))
     return monkeypatch
 
 
@@ -93,8 +83,8 @@ async def test_migration_that_must_wait_lets_the_others_work(
     store: Store, initialised_database_url: str, next_version: pytest.MonkeyPatch
 ) -> None:
     """Behind a long transaction a migration waits in short turns, so that what queues up behind it goes on between."""
-    next_version.setattr(setup, "LOCK_SECONDS", 0.2)
-    next_version.setattr(setup, "PAUSE_SECONDS", 0.2)
+    for name, value in (("LOCK_SECONDS", 0.2), ("PAUSE_SECONDS", 0.2), ("TRIES", 1000)):
+        next_version.setattr(setup, name, value)
     async with store.database.transaction() as long:
         await long.execute(text("SELECT FROM forecast_consumer.command"))
         migration = asyncio.create_task(setup.migrate(initialised_database_url))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from consumer.db.repositories import TimeSeriesRepository
+from consumer.db.repositories.time_series_repo import TimeSeriesRepository
 from schemas.enums import Granularidade
 
 if TYPE_CHECKING:

@@ -145,12 +145,12 @@ async def test_resume_before_the_plan_logs_each_step_once(seconds: float, kept: 
 
 async def test_newer_sales_are_not_seen_by_a_resumed_execution() -> None:
     """What the plan decided stays: as_of, seed and horizon come from it, not from the resumed attempt."""
-    bench = Bench()
-    bench.draining.set()
+    bench = Bench(before=lambda _: bench.draining.set())  # while products are classified, before a chunk
     first = bench.queue.add(claim())
     with pytest.raises(DrainingError):
         await bench.run(first)
     bench.draining.clear()
+    bench.compute._before = None
     again = bench.queue.resumed(first)
     assert again.plan is not None
     await bench.run(replace(again, plan={**again.plan, "seed": 99, "as_of": "2026-11-09"}))
@@ -236,6 +236,20 @@ async def test_lost_lease_stops_the_job() -> None:
     with pytest.raises(LeaseLostError):
         await bench.run()
     assert (len(bench.chunks), bench.stored.summaries) == (1, {})
+
+
+async def test_numbers_do_not_depend_on_how_many_processes_share_a_step() -> None:
+    """A step that one chunk could hold is cut for all processes, and nothing that is stored or told of it differs."""
+    many = FakeSales({f"p{number:02d}": STEADY[f"p{number % 6}"] for number in range(60)})
+    alone, shared = (Bench(many, chunk_products=200, processes=count, parallel=count + 1) for count in (1, 2))
+    await alone.run()
+    await shared.run()
+    assert [len(chunk.products) for chunk in alone.chunks] == [60]
+    assert [len(chunk.products) for chunk in shared.chunks] == [30, 30]
+    assert shared.stored.results.keys() == alone.stored.results.keys()
+    for name, forecast in alone.stored.results.items():
+        assert shared.stored.results[name].volume.tobytes() == forecast.volume.tobytes()
+    assert shared.statuses[-1].resultado_resumo == alone.statuses[-1].resultado_resumo
 
 
 async def test_first_failure_of_parallel_chunks_decides() -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import pickle
 import shutil
-from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -24,64 +22,19 @@ from consumer.errors import LeaseLostError, TransientError
 from consumer.execution.finding import NEVER_TRAINED
 from consumer.execution.run import DrainingError
 from consumer.execution.tasks import ChunkWork, FitWork
-from consumer.forecasting.champion import Champion
 from consumer.forecasting.training import TrainingRequest
 from consumer.forecasting.types import ChunkRequest, Variant
 from schemas.enums import CommandKind, StatusExecucao
 from tests.builders import AS_OF, claim, uuid
 from tests.fakes import FakeSales, ManualClock
-from tests.unit.core.job_bench import Bench
+from tests.unit.core.training_bench import PRODUCTS, Training, champion_of, volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from consumer.forecasting.champion import Champion
+
 TRAIN, PREDICT, BACKTEST = CommandKind.TRAIN, CommandKind.PREDICT, CommandKind.BACKTEST
-PRODUCTS, WEEKS = 12, 50
-
-
-def volumes(products: int = PRODUCTS, weeks: int = WEEKS) -> dict[str, list[float]]:
-    """Every other product sells in two weeks of five."""
-    randomness = np.random.default_rng(3)
-    sold = {
-        f"p{number:02d}": randomness.poisson(6 + number, weeks) * (randomness.random(weeks) < (0.4, 1.0)[number % 2])
-        for number in range(products)
-    }
-    return {name: one.astype(float).tolist() for name, one in sold.items()}
-
-
-class Training(Bench):
-    """A bench with global models; ``bundle`` is what a train stored."""
-
-    def __init__(self, artefacts: Path, **options: Any) -> None:
-        before, clock = options.pop("before", None), options.pop("clock", None)
-        chosen = {"chunk_products": 5, "global_products": PRODUCTS, **options}
-        super().__init__(FakeSales(volumes()), artefacts=artefacts, before=before, clock=clock, **chosen)
-        self.root = artefacts
-
-    @property
-    def resumo(self) -> dict[str, Any]:
-        return self.statuses[-1].resultado_resumo or {}
-
-    @property
-    def bundle(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.root / "models").rglob("*.json"))}
-
-    @property
-    def learned_from(self) -> str:
-        """The hash of the sales behind the models."""
-        return str(self.resumo["trained_models"]["data_hash"])
-
-    @property
-    def details(self) -> dict[int, dict[str, Any]]:
-        return {int(step): state.details or {} for step, state in self.stored.execution.steps.items()}
-
-    @property
-    def work(self) -> Counter[str]:
-        """How often a model process was asked for each thing that takes its time."""
-        return Counter(type(one).__name__ for one in self.compute.requests if not isinstance(one, tuple))
-
-    def asked(self, kind: type) -> list[Any]:
-        return [request for request in self.compute.requests if isinstance(request, kind)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -90,13 +43,6 @@ async def trained(tmp_path_factory: pytest.TempPathFactory) -> Training:
     bench = Training(tmp_path_factory.mktemp("artefacts"))
     await bench.run(bench.queue.add(claim(TRAIN)))
     return bench
-
-
-def champion_of(trained: Training, **changes: Any) -> Champion:
-    """The stored LGBM model as the database would give it back."""
-    [model] = [model for model, _ in trained.stored.models if model.tipo_modelo == "LGBM"]
-    found = Champion("m", 3, uuid(1), model.error, model.arquivo_path, json.loads(json.dumps(model.parametros)))
-    return replace(found, **changes)
 
 
 @pytest.fixture
@@ -217,7 +163,7 @@ async def test_lost_checkpoints_are_made_again(trained: Training, tmp_path: Path
     assert bench.stored.metrics == trained.stored.metrics
 
 
-def drain_in_chunks(bench: Bench, request: Any) -> None:
+def drain_in_chunks(bench: Training, request: Any) -> None:
     if isinstance(request, ChunkWork) and request.request.task == "backtest":
         bench.draining.set()
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from consumer.db.repositories import ClassificationRepository
+from consumer.db.repositories.classification_repo import ClassificationRepository
 from consumer.forecasting.types import ProductProfile
 from schemas.enums import ClasseABC, ClasseXYZ, PadraoDemanda
 from tests.unit.db.sessions import session_answering, sql_of

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from consumer.db.models import ExecucaoPlanejamento
-from consumer.db.repositories import ExecutionRepository
-from consumer.db.repositories.execution_repo import ExecutionExistsError, NotDeletableError
+from consumer.db.repositories.execution_repo import ExecutionExistsError, ExecutionRepository, NotDeletableError
 from consumer.db.repositories.records import NewExecution, StepLogRow
 from schemas.enums import GatilhoExecucao, StatusExecucao, TipoExecucao
 from tests.unit.db.sessions import session_answering, sql_of

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from consumer.db.models import ForecastModelo
-from consumer.db.repositories import ForecastRepository
 from consumer.db.repositories.copy_text import metric_id
+from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.db.repositories.records import ForecastRow, MetricsWritten, NewModel
 from consumer.forecasting.types import ProductForecast, ProductMetric, Variant
 from schemas.enums import ClasseABC, ModeloForecast, TargetType

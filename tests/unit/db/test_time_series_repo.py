@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.db.repositories import TimeSeriesRepository
+from consumer.db.repositories.time_series_repo import TimeSeriesRepository
 from consumer.forecasting.types import ProductOverview
 from tests.unit.db.sessions import driver_of, session_answering
 

@@ -47,7 +47,7 @@ def choices() -> Choices:
 
 
 def summary_of(losses: dict[str, list[int]]) -> dict[str, Any]:
-    return {"evidence": {"losses": losses, "measured": {}, "scores": {}}}
+    return {"evidence": {"tft": False, "losses": losses, "measured": {}, "scores": {}}}
 
 
 def losses_with(best: str, products: int = 40) -> list[int]:

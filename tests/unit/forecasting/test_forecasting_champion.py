@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from consumer.forecasting.champion import Bundle, Champion, TrainedModel, judge, trained_models
+from consumer.forecasting.champion import Bundle, Champion, StoredModel, TrainedModel, judge, trained_models
 
 MEASURES = {"products": 40, "weeks": 520, "wape": 50.0}
 
@@ -62,7 +62,8 @@ def test_with_a_global_model_families_are_measured_on_all_products() -> None:
         "ENSEMBLE 0.5": {**MEASURES, "wape": 47.0},
         "ENSEMBLE 0.7": {**MEASURES, "wape": 46.0},
     }
-    bundle = Bundle("models/run/LGBM", {"volume.json": "ab"}, {"fingerprint": "f"}, measured)
+    stored = StoredModel("models/run/LGBM", {"volume.json": "ab"}, {"fingerprint": "f"})
+    bundle = Bundle({"LGBM": stored, "ENSEMBLE": stored}, measured)
     resumo = {"data_hash": "h", "metrics_by_family": {"ETS": {**MEASURES, "wape": 10.0}}, "metrics_by_model": {}}
     found = {model.tipo_modelo: model for model in trained_models(resumo, seed=1, holdout_weeks=13, bundle=bundle)}
     assert {name: model.error for name, model in found.items()} == {

@@ -156,14 +156,31 @@ def test_chunks_belong_to_the_step_of_their_first_model() -> None:
     ]
 
 
-@given(st.sets(st.text(min_size=1, max_size=4), max_size=30), st.integers(1, 7), st.randoms())
-def test_chunks_hold_every_product_once_in_any_order(ids: set[str], size: int, random: object) -> None:
+@pytest.mark.parametrize(
+    ("products", "processes", "sizes"),
+    [
+        (150, 2, [75, 75]),
+        (150, 1, [150]),
+        (500, 2, [125, 125, 125, 125]),
+        (401, 2, [101, 101, 101, 98]),
+        (60, 4, [25, 25, 10]),
+        (1, 4, [1]),
+    ],
+)
+def test_every_process_has_a_chunk_until_the_end(products: int, processes: int, sizes: list[int]) -> None:
+    """Chunks come in full rounds of the processes, unless so few products would not be worth a chunk."""
+    many = [planned(f"{number:03d}", (V.TSB,)) for number in range(products)]
+    assert [len(chunk.products) for chunk in plan_chunks(many, 200, processes)] == sizes
+
+
+@given(st.sets(st.text(min_size=1, max_size=4), max_size=30), st.integers(1, 7), st.integers(1, 3), st.randoms())
+def test_chunks_hold_every_product_once_in_any_order(ids: set[str], size: int, processes: int, random: object) -> None:
     """Chunks are a partition that depends on the set of products only."""
     products = [planned(name, (V.TSB if len(name) % 2 else V.NAIVE,)) for name in sorted(ids)]
     shuffled = list(products)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
-    chunks = plan_chunks(shuffled, size)
-    assert chunks == plan_chunks(products, size)
+    chunks = plan_chunks(shuffled, size, processes)
+    assert chunks == plan_chunks(products, size, processes)
     assert sorted(product.product_id for chunk in chunks for product in chunk.products) == sorted(ids)
     assert all(0 < len(chunk.products) <= size for chunk in chunks)
 

@@ -145,7 +145,7 @@ def test_rows_and_fit_of_worker_processes_go_through_arrow_files(tmp_path: Path)
         chunk = sales({name: histories[name] for name in some})
         request = TrainingRequest(tuple(planned(name) for name in some), chunk, LAST, TOTAL, 1)
         path = tmp_path / f"{number}.arrow"
-        path.write_bytes(training_rows(request)[TargetType.FATURAMENTO])
+        path.write_bytes(training_rows(request).by_target[TargetType.FATURAMENTO])
         files.append(str(path))
     fitted = [
         fit_model(FitRequest(order, TargetType.FATURAMENTO, LAST, 1)) for order in (tuple(files), tuple(files[::-1]))

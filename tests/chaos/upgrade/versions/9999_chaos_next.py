@@ -5,7 +5,7 @@ from alembic import op
 
 from tests.chaos.upgrade import revision_of_today
 
-revision = "chaos_next"
+revision = "9999"
 down_revision = revision_of_today()
 branch_labels = None
 depends_on = None
