@@ -105,7 +105,7 @@ class Model:
             raise LeaseLostError
         known = self.standing[lease.execucao_id]
         working = copy.deepcopy(known.stored)
-        await action(FakeWork(working, None))
+        await action(FakeWork(working, None, None))
         made = working.execution
         self.messages.extend(one for event in made.events for one in COMPOSER.compose(event, known.item.cause))
         # What the next transaction loads is what this one left, and no more.
