@@ -11,7 +11,7 @@ from consumer.db.database import Database
 
 def database_with(*connections: Mock, dispose: AsyncMock) -> Database:
     engine = Mock(spec=AsyncEngine, dispose=dispose)
-    database = Database(engine, async_sessionmaker(engine))
+    database = Database(engine, async_sessionmaker(engine), engine)
     for connection in connections:
         database._remember(Mock(driver_connection=connection), None)
     return database
@@ -59,10 +59,10 @@ async def test_bad_url_opens_nothing() -> None:
 
 
 async def test_pool_is_as_configured() -> None:
-    """The engine keeps the connections asked for, 10 and 20 more by default, and tests them before use."""
+    """The engine keeps the connections asked for, 10 and 20 more by default, and leaves testing them to us."""
     async with Database.open("postgresql://u:p@db/plan") as database:
         pool = database.engine.pool
-        assert (pool.size(), pool._max_overflow, pool._pre_ping, pool._timeout) == (10, 20, True, 10)
+        assert (pool.size(), pool._max_overflow, pool._pre_ping, pool._timeout) == (10, 20, False, 10)
     async with Database.open("postgresql://u:p@db/plan", pool_size=2, max_overflow=0, pool_timeout=1) as database:
         pool = database.engine.pool
         assert (pool.size(), pool._max_overflow, pool._timeout) == (2, 0, 1)
