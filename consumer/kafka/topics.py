@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from consumer.settings import Settings
 
 ADMIN_SECONDS: Final = 10.0
+CANCELLED_SECONDS: Final = 1.0  # for a connection that is being made when nobody wants it any more
 LISTING_SECONDS: Final = 0.05
 DEAD_LETTER_BYTES: Final = 16 * 1024 * 1024  # a dead letter is the record plus headers: its topic must take more
 
@@ -110,7 +111,7 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
     admin = AIOKafkaAdminClient(**connection_arguments(settings))
     try:
         async with asyncio.timeout(ADMIN_SECONDS):
-            await admin.start()
+            await _start(admin)
             yield admin
     except (KafkaConnectionError, TimeoutError, OSError) as error:
         raise TransientError(f"no broker answers at {settings.bootstrap_servers}: {type(error).__name__}") from error
@@ -119,3 +120,15 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
         raise TransientError(message) from error
     finally:
         await admin.close()
+
+
+async def _start(admin: Any) -> None:
+    """Connect; where nobody wants it any more, end in order: a start that is cancelled leaves its connection open."""
+    starting = asyncio.create_task(admin.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=CANCELLED_SECONDS)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        raise

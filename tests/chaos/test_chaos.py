@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -24,6 +25,7 @@ ROOT: Final = Path(__file__).parents[2]
 BUILD: Final = ROOT / "build" / "test"
 SEED: Final = 11
 SECONDS: Final = 90
+PARTS: Final = ("kafka.Kafka", "postgres", "tests.chaos.nursery", "spawn_main")  # spawn_main: a model process
 # Start, storm, a minute of patience for what was not reached, drain, stop, verdict: on a machine that does much else.
 WHOLE_SECONDS: Final = 540
 
@@ -78,12 +80,20 @@ async def test_an_interrupted_run_leaves_nothing_running(number: signal.Signals)
 
 
 async def _in_full_swing(rig: asyncio.subprocess.Process) -> list[psutil.Process]:
-    """Everything that the rig has started when the storm begins."""
+    """Everything that the rig has started when the storm has begun and the first model processes are there."""
     assert rig.stdout is not None
     while STORM.encode() not in (line := await rig.stdout.readline()):
         assert line, "the rig ended before the storm began"
-    started = psutil.Process(rig.pid).children(recursive=True)
-    told = [" ".join(process.cmdline()) for process in started if process.is_running()]
-    for part in ("kafka.Kafka", "postgres", "tests.chaos.nursery", "spawn_main"):
-        assert any(part in line for line in told), f"no {part} among {told}"
-    return started
+    while True:
+        started = psutil.Process(rig.pid).children(recursive=True)
+        told = [line for process in started if (line := _command_line(process))]
+        if all(any(part in line for line in told) for part in PARTS):
+            return started
+        assert rig.returncode is None, f"the rig ended with {told}"
+        await asyncio.sleep(0.1)
+
+
+def _command_line(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.evidence import Sent
     from tests.support.topics import Topics
 
-pytestmark = [pytest.mark.broker, pytest.mark.full_broker]
+pytestmark = [pytest.mark.broker, pytest.mark.full_broker, pytest.mark.timeout(500)]
 
 GOOD, EACH = 900, 5
 
@@ -40,7 +40,7 @@ async def test_bad_records_do_not_disturb_good_neighbours(
     async with Follower(topics.bootstrap_servers, topics.all[4:]) as follower:
         service.start()
         helper.start()
-        await service.meanwhile(follower.until(lambda journal: len(journal.ended) >= GOOD, "900 ends", 150))
+        await service.meanwhile(follower.until(lambda journal: len(journal.ended) >= GOOD, "900 ends", 400))
         assert (await helper.stop(), await service.stop()) == (0, 0)
         journal = await follower.to_the_end()
     assert Counter(message.data["status"] for message in journal.ended.values()) == {"CONCLUIDO": GOOD}

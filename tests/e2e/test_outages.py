@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tests.support.kafka_server import KafkaServer
     from tests.support.topics import Topics
 
-pytestmark = [pytest.mark.broker, pytest.mark.full_broker]
+pytestmark = [pytest.mark.broker, pytest.mark.full_broker, pytest.mark.timeout(500)]
 
 OUTAGE_SECONDS: Final = float(os.environ.get("FORECAST_TEST_OUTAGE", "12"))
 RESUME_SECONDS: Final = 10.0

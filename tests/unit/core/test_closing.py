@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from consumer.kafka import topics
 from consumer.kafka.closing import close_consumer
 from consumer.telemetry.logs import get_logger
 
@@ -46,3 +47,21 @@ async def test_a_cancellation_of_ours_goes_on() -> None:
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(closing, 5)
+
+
+async def test_a_start_that_is_cancelled_connects_first() -> None:
+    """aiokafka forgets a connection whose making was interrupted, so it is made, and closed with its client."""
+    connecting, go, connected = asyncio.Event(), asyncio.Event(), []
+
+    async def start() -> None:
+        connecting.set()
+        await go.wait()
+        connected.append(True)
+
+    starting = asyncio.create_task(topics._start(SimpleNamespace(start=start)))
+    await connecting.wait()
+    starting.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(starting, 5)
+    assert connected
