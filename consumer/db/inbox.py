@@ -9,11 +9,11 @@ from sqlalchemy import select, text, update
 
 from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of
 from consumer.db.errors import as_transient, as_unusable
-from consumer.db.fenced import save_execution
 from consumer.db.outbox import insert_messages
 from consumer.db.own_tables import command
 from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.repositories.records import NewExecution
+from consumer.db.saving import save_execution
 from consumer.db.unattached import fail_unattached
 from consumer.model import Execution
 from consumer.received import Identity, Received, Refused

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from consumer.db.repositories.records import NewExecution
+    from consumer.db.repositories.records import ExecutionChange, NewExecution
     from schemas.enums import TipoExecucao
 
 _UNFINISHED: Final = (StatusExecucao.PENDENTE, StatusExecucao.EXECUTANDO)
@@ -118,6 +118,16 @@ class ExecutionRepository:
             .execution_options(synchronize_session=False)
         )
         return changed is not None
+
+    async def change_many(self, changes: Sequence[ExecutionChange]) -> set[str]:
+        """``update`` for executions of different ids, in one statement that locks them in the order of ids.
+
+        Returns:
+            The ids that were changed: an execution that is not there or has ended is left out.
+        """
+        if not changes:
+            return set()
+        return set(await self._session.scalars(bulk_sql.CHANGE_EXECUTIONS, bulk_sql.change_arrays(changes)))
 
     async def delete(self, execucao_id: str, *, cascade: bool = False) -> bool:
         """Delete an execution that has ended or never began.

@@ -59,8 +59,6 @@ async def live(store: Store, worker: str, numbers: range, stop: asyncio.Event) -
         for claim in await queue.claim(2):
             await queue.extend([claim.lease])
             async with queue.fenced(claim.lease) as work:
-                work.execution.begin(at(0))
-            async with queue.fenced(claim.lease) as work:
                 work.execution.finish(StatusExecucao.CONCLUIDO, at(1), resumo={})
         await outbox.delete([row for row, _ in await outbox.pending(20)])
         rounds.append(time.monotonic() - began)
