@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -19,6 +20,7 @@ from consumer.db.heartbeat import extend_leases
 from consumer.db.own_tables import chunk
 from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.db.saving import save_executions
+from consumer.db.shared_reading import SharedReading
 from consumer.errors import TransientError
 from consumer.forecasting.planning import products_from_json
 from consumer.ports import ChunkProgress
@@ -99,6 +101,7 @@ class SqlCommandQueue:
         self._committed = committed
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._champions: dict[str, SharedReading[Champion | None]] = {}
         self._group = GroupCommit(self._fenced)
         self._max_attempts = max_attempts
         self._log: FilteringBoundLogger = log or structlog.get_logger(component="queue")
@@ -210,9 +213,14 @@ class SqlCommandQueue:
             products = await session.scalar(statement)
         return products_from_json(products or ())
 
-    @transient_errors
     async def champion(self, tipo_modelo: str) -> Champion | None:
         """The champion of a type, without a lock: predicts must not wait for each other to look at it."""
+        if tipo_modelo not in self._champions:
+            self._champions[tipo_modelo] = SharedReading(partial(self._champion, tipo_modelo))
+        return await self._champions[tipo_modelo].get()
+
+    @transient_errors
+    async def _champion(self, tipo_modelo: str) -> Champion | None:
         async with self._database.session() as session:
             return await read_champion(ForecastRepository(session), tipo_modelo)
 
