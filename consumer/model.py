@@ -2,6 +2,7 @@
 
 The aggregate is loaded under its row's lock, changed by one of the methods here, and saved together with the events
 that it recorded. Nothing else makes a status or step event, so sequences have no gaps and no two writers share one.
+What nobody could have seen is not told: of a step that starts and ends within one transaction only its end is.
 """
 
 from __future__ import annotations
@@ -89,6 +90,17 @@ class Execution:
         self._refuse_cancelled()
         self._move(StatusExecucao.EXECUTANDO)
         self._record_status(now)
+
+    def set_out(self, now: datetime, *, planned: bool) -> None:
+        """Begin an attempt: without a plan of an earlier one it opens the first step as well.
+
+        Raises:
+            TransitionError: The execution has ended.
+            PermanentError: It was cancelled meanwhile.
+        """
+        self.begin(now)
+        if not planned:
+            self.start_step(Step.LOAD_DATA, now)
 
     def finish(
         self,
@@ -211,7 +223,8 @@ class Execution:
         )
 
     def _record_step(self, step: Step, now: datetime) -> None:
-        self.step_sequence += 1
+        if not self._unsee_start(step):
+            self.step_sequence += 1
         self.touched_steps.add(step)
         state = self.steps[step]
         self.events.append(
@@ -235,3 +248,16 @@ class Execution:
                 occurred_at=now,
             )
         )
+
+    def _unsee_start(self, step: Step) -> bool:
+        """Take back the start of a step that has ended, if nobody has seen it and no other step was told since."""
+        if self.steps[step].status is StepStatus.RUNNING:
+            return False
+        for place in reversed(range(len(self.events))):
+            event = self.events[place]
+            if isinstance(event, StepLogged):
+                if event.step_order != step or event.status is not StepStatus.RUNNING:
+                    return False
+                del self.events[place]
+                return True
+        return False

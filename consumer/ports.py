@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractAsyncContextManager
     from datetime import date
@@ -75,6 +75,7 @@ class Claim:
         expired: Its deadline has passed, by the database's clock.
         plan: What an earlier attempt decided, None if none came that far.
         origin: Where the command came from, for the log: command_id, topic, partition, offset.
+        begun: Its attempt was begun and told with the claim; else that is left to who runs it.
     """
 
     lease: Lease
@@ -84,6 +85,7 @@ class Claim:
     expired: bool
     plan: dict[str, Any] | None
     origin: Mapping[str, str | int]
+    begun: bool = False
 
 
 class LeaseState(Enum):
@@ -150,7 +152,10 @@ class CommandQueue(Protocol):
     """The command table as a worker sees it. Every method may raise TransientError."""
 
     async def claim(self, limit: int) -> list[Claim]:
-        """Take up to ``limit`` commands that are due, by priority, then age; orphans of dead processes included."""
+        """Take up to ``limit`` commands that are due, by priority, then age; orphans of dead processes included.
+
+        Those that are neither late nor cancelled begin in the same transaction.
+        """
         ...
 
     async def extend(self, leases: Sequence[Lease]) -> Mapping[Lease, LeaseState]:
@@ -167,6 +172,17 @@ class CommandQueue(Protocol):
 
     def fenced(self, lease: Lease) -> AbstractAsyncContextManager[FencedWork]:
         """Open a transaction on the execution.
+
+        Raises:
+            LeaseLostError: The lease is not the newest, or the execution has ended.
+        """
+        ...
+
+    async def write(self, lease: Lease, change: Callable[[FencedWork], Awaitable[None]]) -> None:
+        """Commit a change under the fence, in one transaction with those of other executions that come with it.
+
+        Args:
+            change: What to write; it may be called more than once, and only the last time counts.
 
         Raises:
             LeaseLostError: The lease is not the newest, or the execution has ended.

@@ -49,6 +49,7 @@ async def build_worker(
         committed,
         owner=settings.instance,
         lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
         heartbeat=await open_database(parts, "heartbeat", stack, pool_size=1, max_overflow=0),
     )
     compute = await stack.enter_async_context(

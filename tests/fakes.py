@@ -26,7 +26,7 @@ from tests.builders import AS_OF, COMPOSER, NOW, at
 from tests.builders import execution as pending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import date, datetime
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedChunk, PlannedProduct, ProductForecast, ProductMetric
     from consumer.model import Lease
     from consumer.outbound import OutboxMessage
-    from consumer.ports import Claim
+    from consumer.ports import Claim, FencedWork
     from consumer.received import Identity, Received, Refused
     from schemas.records import RawRecord
 
@@ -281,6 +281,10 @@ class FakeQueue:
         working.execution.events.clear()
         working.execution.touched_steps.clear()
         self.stored[lease.execucao_id] = working
+
+    async def write(self, lease: Lease, change: Callable[[FencedWork], Awaitable[None]]) -> None:
+        async with self.fenced(lease) as work:
+            await change(work)
 
     async def chunks(self, execucao_id: str) -> list[ChunkProgress]:
         stored = self.stored[execucao_id]

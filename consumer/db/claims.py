@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from consumer.db.command_rows import cause_of, execution_of
 from consumer.model import ExecutionId, Lease
 from consumer.ports import Claim
 from schemas.commands import parse_command
@@ -13,8 +14,12 @@ from schemas.errors import BadRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from sqlalchemy import RowMapping
+
+    from consumer.model import Execution
+    from consumer.outbound import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,28 @@ def read_claims(rows: Iterable[RowMapping]) -> tuple[list[Claim], list[Unreadabl
         else:
             unreadable.append(read)
     return claims, unreadable
+
+
+def begin_claimed(
+    claims: Iterable[Claim], rows: Iterable[RowMapping], now: datetime, max_attempts: int
+) -> tuple[list[Claim], list[tuple[Execution, Cause]]]:
+    """Begin what is claimed, but for what is late or cancelled: who runs that ends it without a beginning.
+
+    Returns:
+        The claims, and what is to be saved of those that begin.
+    """
+    locked = {row["execucao_id"]: row for row in rows}
+    told: list[Claim] = []
+    begun: list[tuple[Execution, Cause]] = []
+    for claim in claims:
+        row = locked[claim.lease.execucao_id]
+        late = claim.expired or claim.attempt > max_attempts or row["cancel_reason"] is not None
+        told.append(replace(claim, begun=not late))
+        if not late:
+            execution = execution_of(row)
+            execution.set_out(now, planned=claim.plan is not None)
+            begun.append((execution, cause_of(row)))
+    return told, begun
 
 
 def _read(row: RowMapping) -> Claim | Unreadable:

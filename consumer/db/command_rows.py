@@ -40,6 +40,8 @@ EXECUTION_COLUMNS: Final = tuple(
     )
 )
 
+EXECUTION_SQL: Final = ", ".join(f"c.{column.name}" for column in EXECUTION_COLUMNS)
+
 
 def execution_of(row: RowMapping) -> Execution:
     """The aggregate of a row that is locked and not done."""

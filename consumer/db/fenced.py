@@ -1,7 +1,7 @@
-"""The fence: one short transaction of an execution that only the holder of the newest lease can commit.
+"""The fence: one short transaction of executions that only the holder of each one's newest lease can commit.
 
-The command's row is locked first, always; its epoch decides. What the aggregate recorded is saved as step-log rows,
-the execution's row, the command's counters and outbox messages, all in the one transaction.
+The commands' rows are locked first, always; their epochs decide. What the aggregates recorded is saved as step-log
+rows, the executions' rows, the commands' counters and outbox messages, all in the one transaction.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from consumer.db.champions import read_champion
-from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of
+from consumer.db.command_rows import EXECUTION_SQL, cause_of, execution_of
 from consumer.db.errors import as_transient
 from consumer.db.own_tables import chunk, command
 from consumer.db.repositories.forecast_repo import ForecastRepository
 from consumer.db.repositories.records import NewModel
-from consumer.db.saving import save_execution
-from consumer.errors import LeaseLostError
+from consumer.db.saving import save_executions
 from consumer.forecasting.planning import products_to_json
+from consumer.model import ExecutionId, Lease
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -30,39 +31,44 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
     from consumer.forecasting.champion import Champion, TrainedModel
     from consumer.forecasting.types import PlannedChunk, ProductForecast, ProductMetric
-    from consumer.model import Execution, Lease
+    from consumer.model import Execution
     from consumer.outbound import Composer
     from consumer.steps import Step
 
-_LOCK: Final = (
-    select(*EXECUTION_COLUMNS).where(command.c.state == "running", command.c.comando != "cancel").with_for_update()
-)
+# In the order in which intake locks commands, so that no two transactions wait for each other.
+_LOCK: Final = """
+    SELECT {columns}, c.lease_epoch
+      FROM forecast_consumer.command AS c
+      JOIN unnest(cast(:ids AS text[]), cast(:epochs AS bigint[])) AS held(execucao_id, epoch)
+        ON c.execucao_id = held.execucao_id AND c.lease_epoch = held.epoch
+     WHERE c.state = 'running' AND c.comando <> 'cancel' ORDER BY c.execucao_id FOR UPDATE OF c"""
+_LOCK_ROWS: Final = text(_LOCK.format(columns=EXECUTION_SQL)).columns(steps=JSONB)
 
 
 @asynccontextmanager
 async def open_fenced(
-    database: Database, composer: Composer, clock: Clock, lease: Lease
-) -> AsyncIterator[SqlFencedWork]:
-    """Lock, check the epoch, let the caller work, save.
+    database: Database, composer: Composer, clock: Clock, leases: Sequence[Lease]
+) -> AsyncIterator[dict[Lease, SqlFencedWork]]:
+    """Lock, check the epochs, let the caller work on what it still holds, save that.
+
+    A lease is left out if another worker has the execution, or if it has ended.
 
     Raises:
-        LeaseLostError: Another worker has the execution, or it has ended.
-        TransientError: The database is away; whether a commit took place is unknown until the row is read again.
+        TransientError: The database is away; whether a commit took place is unknown until the rows are read again.
     """
     with as_transient():
         async with database.transaction() as session:
-            row = await _lock(session, lease)
-            work = SqlFencedWork(session, execution_of(row), clock)
-            yield work
-            await save_execution(session, work.execution, cause_of(row), composer, clock)
+            rows = await _lock(session, leases)
+            works = {lease: SqlFencedWork(session, execution_of(row), clock) for lease, row in rows.items()}
+            yield works
+            saved = [(works[lease].execution, cause_of(row)) for lease, row in rows.items()]
+            await save_executions(session, saved, composer, clock)
 
 
-async def _lock(session: AsyncSession, lease: Lease) -> RowMapping:
-    statement = _LOCK.where(command.c.execucao_id == lease.execucao_id, command.c.lease_epoch == lease.epoch)
-    row = (await session.execute(statement)).mappings().one_or_none()
-    if row is None:
-        raise LeaseLostError(f"epoch {lease.epoch} of execution {lease.execucao_id} is not the newest, or it has ended")
-    return row
+async def _lock(session: AsyncSession, leases: Sequence[Lease]) -> dict[Lease, RowMapping]:
+    held = {"ids": [lease.execucao_id for lease in leases], "epochs": [lease.epoch for lease in leases]}
+    rows = (await session.execute(_LOCK_ROWS, held)).mappings().all()
+    return {Lease(ExecutionId(row["execucao_id"]), row["lease_epoch"]): row for row in rows}
 
 
 class SqlFencedWork:

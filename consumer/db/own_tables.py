@@ -82,7 +82,11 @@ command = Table(
     Column("finished_at", Timestamp),
     CheckConstraint("state IN ('queued', 'running', 'done')", name="command_state"),
     Index("command_execucao", "execucao_id", unique=True, postgresql_where=text("comando <> 'cancel'")),
-    Index("command_queue", "priority", "received_at", postgresql_where=text("state = 'queued'")),
+    Index(
+        "command_queue",
+        *("priority", "received_at", "origin_partition", "origin_offset"),
+        postgresql_where=text("state = 'queued'"),
+    ),
     Index("command_finished", "finished_at", postgresql_where=text("state = 'done'")),
     Index("command_running", "execucao_id", postgresql_where=text("state = 'running'")),
     postgresql_with=HOT_TABLE_STORAGE,

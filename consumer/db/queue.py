@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -10,19 +11,23 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from consumer.db.champions import read_champion
-from consumer.db.claims import read_claims
+from consumer.db.claims import begin_claimed, read_claims
+from consumer.db.command_rows import EXECUTION_SQL
 from consumer.db.errors import transient_errors
 from consumer.db.fenced import SqlFencedWork, open_fenced
+from consumer.db.group_commit import GroupCommit, lease_lost
 from consumer.db.heartbeat import extend_leases
 from consumer.db.own_tables import chunk
 from consumer.db.repositories.forecast_repo import ForecastRepository
+from consumer.db.saving import save_executions
+from consumer.db.shared_reading import SharedReading
 from consumer.errors import TransientError
 from consumer.forecasting.planning import products_from_json
 from consumer.ports import ChunkProgress
 from consumer.steps import Step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedProduct
     from consumer.model import Execution, ExecutionId, Lease
     from consumer.outbound import Composer
-    from consumer.ports import Claim, LeaseState
+    from consumer.ports import Claim, FencedWork, LeaseState
 
 # Leases are judged by the database's clock alone: the clocks of the processes may be hours apart.
 _RESCUE: Final = text("""
@@ -43,7 +48,7 @@ _RESCUE: Final = text("""
          WHERE state = 'running' AND lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
        AND state = 'running'
  RETURNING execucao_id""")
-_CLAIM: Final = text("""
+_CLAIM: Final = """
     WITH due AS MATERIALIZED (
         SELECT source, event_id FROM forecast_consumer.command
          WHERE state = 'queued' AND available_at <= clock_timestamp()
@@ -52,10 +57,10 @@ _CLAIM: Final = text("""
        SET state = 'running', lease_owner = :owner, lease_epoch = c.lease_epoch + 1, attempt = c.attempt + 1,
            lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
       FROM due WHERE c.source = due.source AND c.event_id = due.event_id
- RETURNING c.payload, c.plan, c.source, c.event_id, c.execucao_id, c.comando, c.attempt, c.lease_epoch, c.priority,
+ RETURNING {columns}, c.payload, c.plan, c.source, c.lease_epoch, c.priority,
            c.received_at, c.origin_topic, c.origin_partition, c.origin_offset,
-           coalesce(c.expires_at <= clock_timestamp(), false) AS expired
-""").columns(payload=JSONB, plan=JSONB)
+           coalesce(c.expires_at <= clock_timestamp(), false) AS expired"""
+_CLAIM_ROWS: Final = text(_CLAIM.format(columns=EXECUTION_SQL)).columns(payload=JSONB, plan=JSONB, steps=JSONB)
 UNREADABLE_SECONDS: Final = 60.0
 _LEAVE: Final = text("""
     UPDATE forecast_consumer.command
@@ -85,6 +90,7 @@ class SqlCommandQueue:
         *,
         owner: str,
         lease_seconds: float,
+        max_attempts: int = 5,
         heartbeat: Database | None = None,
         log: FilteringBoundLogger | None = None,
     ) -> None:
@@ -95,10 +101,13 @@ class SqlCommandQueue:
         self._committed = committed
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._champions: dict[str, SharedReading[Champion | None]] = {}
+        self._group = GroupCommit(self._fenced)
+        self._max_attempts = max_attempts
         self._log: FilteringBoundLogger = log or structlog.get_logger(component="queue")
 
     async def claim(self, limit: int) -> list[Claim]:
-        """Take commands that are due, those of dead processes first given back.
+        """Take commands that are due, those of dead processes first given back, and begin their executions.
 
         What only a newer version can read is left to it: queued, no attempt counted, with a pause and a warning.
         """
@@ -123,16 +132,32 @@ class SqlCommandQueue:
                 break
         return claims
 
-    @transient_errors
     async def _claim(self, limit: int) -> tuple[list[Claim], list[Unreadable]]:
+        try:
+            return await self._claim_and_begin(limit, begin=True)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whichever of them cannot begin: each job then tries its own
+            self._log.warning("claims_begin_one_by_one", error=str(error))
+            return await self._claim_and_begin(limit, begin=False)
+
+    @transient_errors
+    async def _claim_and_begin(self, limit: int, *, begin: bool) -> tuple[list[Claim], list[Unreadable]]:
+        begun: list[Execution] = []
         async with self._database.transaction() as session:
             await session.execute(_RESCUE)
             parameters = {"limit": limit, "owner": self._owner, "lease_seconds": self._lease_seconds}
-            rows = (await session.execute(_CLAIM, parameters)).mappings().all()
+            rows = (await session.execute(_CLAIM_ROWS, parameters)).mappings().all()
             claims, unreadable = read_claims(rows)
             if unreadable:
                 names = [one.execucao_id for one in unreadable]
                 await session.execute(_LEAVE, {"ids": names, "delay": UNREADABLE_SECONDS})
+            if begin:
+                claims, saved = begin_claimed(claims, rows, self._clock.now(), self._max_attempts)
+                await save_executions(session, saved, self._composer, self._clock)
+                begun = [execution for execution, _ in saved]
+        for execution in begun:
+            self._committed(execution)
         return claims, unreadable
 
     @transient_errors
@@ -151,9 +176,21 @@ class SqlCommandQueue:
     @asynccontextmanager
     async def fenced(self, lease: Lease) -> AsyncIterator[SqlFencedWork]:
         """A transaction that only the newest lease may write in."""
-        async with open_fenced(self._database, self._composer, self._clock, lease) as work:
-            yield work
-        self._committed(work.execution)
+        async with self._fenced([lease]) as works:
+            if lease not in works:
+                raise lease_lost(lease)
+            yield works[lease]
+
+    async def write(self, lease: Lease, change: Callable[[FencedWork], Awaitable[None]]) -> None:
+        """The same, in one transaction with whatever else is to be written at this moment."""
+        await self._group.write(lease, change)
+
+    @asynccontextmanager
+    async def _fenced(self, leases: Sequence[Lease]) -> AsyncIterator[Mapping[Lease, SqlFencedWork]]:
+        async with open_fenced(self._database, self._composer, self._clock, leases) as works:
+            yield works
+        for work in works.values():
+            self._committed(work.execution)
 
     @transient_errors
     async def chunks(self, execucao_id: ExecutionId) -> list[ChunkProgress]:
@@ -176,9 +213,14 @@ class SqlCommandQueue:
             products = await session.scalar(statement)
         return products_from_json(products or ())
 
-    @transient_errors
     async def champion(self, tipo_modelo: str) -> Champion | None:
         """The champion of a type, without a lock: predicts must not wait for each other to look at it."""
+        if tipo_modelo not in self._champions:
+            self._champions[tipo_modelo] = SharedReading(partial(self._champion, tipo_modelo))
+        return await self._champions[tipo_modelo].get()
+
+    @transient_errors
+    async def _champion(self, tipo_modelo: str) -> Champion | None:
         async with self._database.session() as session:
             return await read_champion(ForecastRepository(session), tipo_modelo)
 

@@ -7,6 +7,7 @@ chunks that were being computed, and a resumed execution computes nothing again 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.execution.lanes import side_by_side
@@ -21,26 +22,33 @@ from consumer.steps import MODEL_STEPS, Step
 from schemas.enums import StepStatus
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from consumer.execution.models import ModelsOfRun
     from consumer.execution.run import Plan, Run
     from consumer.execution.tasks import Models
+    from consumer.forecasting.types import PlannedProduct
     from consumer.model import Execution
     from consumer.ports import ChunkProgress, FencedWork
+
+    Begun = Mapping[int, asyncio.Task[ChunkResult]]
 
 LAST_MODEL_STEP: Final = Step.EXECUTE_LGBM_ENSEMBLE
 
 
-async def compute_chunks(run: Run, plan: Plan, models: ModelsOfRun) -> None:
+async def compute_chunks(run: Run, plan: Plan, models: ModelsOfRun, begun: Begun | None = None) -> None:
     """Compute what is not committed yet, step by step, some chunks at once.
+
+    Args:
+        begun: Chunks that are being computed already, by their numbers.
 
     Raises:
         DrainingError: The process shuts down; the chunks in flight were committed first.
     """
     chunks = await run.queue.chunks(run.claim.lease.execucao_id)
-    stage = ModelStage(run, plan, models, chunks)
+    stage = ModelStage(run, plan, models, chunks, begun or {})
     for step in MODEL_STEPS:
         await stage.run_step(step, [chunk for chunk in chunks if chunk.step is step and not chunk.done])
 
@@ -56,6 +64,40 @@ def open_next_step(run: Run, plan: Plan, execution: Execution, sizes: Mapping[St
         execution.skip_step(step, now, plan.notes.get(step, "no product of this execution uses these models"))
 
 
+def end_model_step(
+    run: Run, plan: Plan, models: ModelsOfRun, ending: EndingStep, execution: Execution, now: datetime
+) -> None:
+    """Log which models a step used, and open the next one."""
+    size = ending.sizes.get(ending.step, 0)
+    resumo = merge(ending.summaries) if size else {"models": {}, "fallbacks": {}}
+    details: dict[str, Any] = {"products": size}
+    details |= {name: resumo[name] for name in ("models", "fallbacks") if resumo[name]}
+    if not size or ending.step in (Step.EXECUTE_TFT, LAST_MODEL_STEP):
+        details |= {} if plan.models is None else {"trained_models": about_models(plan, models)}
+        details |= {} if models.lost is None else {"lost": models.lost}
+    execution.complete_step(ending.step, now, details=details)
+    open_next_step(run, plan, execution, ending.sizes, now)
+
+
+async def compute_products(run: Run, plan: Plan, products: tuple[PlannedProduct, ...], models: Models) -> ChunkResult:
+    """Read the sales of a chunk's products and compute them in a model process."""
+    sales = await run.sales.weekly_sales([product.product_id for product in products], end=plan.as_of)
+    request = ChunkRequest(
+        # A train has measured every candidate already: like a backtest it measures what was chosen.
+        task="predict" if run.task == "predict" else "backtest",
+        products=products,
+        sales=sales,
+        as_of=plan.as_of,
+        horizon=plan.horizon,
+        seed=plan.seed,
+    )
+    reach("in_chunk")
+    files = used_by(products, models)
+    if not files:
+        return await run.compute.run(compute_chunk, request)
+    return await run.compute.run(compute_with_models, ChunkWork(request, files))
+
+
 def _fits_only(run: Run, plan: Plan, step: Step) -> bool:
     """A train fits its last models in the step of these models, also if no product of its own will use them."""
     if run.task != "train" or plan.models is None:
@@ -63,13 +105,25 @@ def _fits_only(run: Run, plan: Plan, step: Step) -> bool:
     return step is LAST_MODEL_STEP or (step is Step.EXECUTE_TFT and plan.models.tft)
 
 
+@dataclass(frozen=True, slots=True)
+class EndingStep:
+    """A model step whose products are all computed: their summaries, and the products of every model step."""
+
+    step: Step
+    sizes: Mapping[Step, int]
+    summaries: Sequence[dict[str, Any]]
+
+
 class ModelStage:
     """The model steps of one attempt: chunks through the processes, and when a step begins and ends."""
 
-    def __init__(self, run: Run, plan: Plan, models: ModelsOfRun, chunks: Sequence[ChunkProgress]) -> None:
+    def __init__(
+        self, run: Run, plan: Plan, models: ModelsOfRun, chunks: Sequence[ChunkProgress], begun: Begun
+    ) -> None:
         self._run = run
         self._plan = plan
         self._models = models
+        self._begun = begun
         self._files: Models | None = None
         self._sizes: Counter[Step] = Counter()
         for chunk in chunks:
@@ -97,23 +151,10 @@ class ModelStage:
         await self._commit(chunk, await self._compute(chunk))
 
     async def _compute(self, chunk: ChunkProgress) -> ChunkResult:
-        run, plan = self._run, self._plan
-        products = await run.queue.chunk_products(run.claim.lease.execucao_id, chunk.number)
-        sales = await run.sales.weekly_sales([product.product_id for product in products], end=plan.as_of)
-        request = ChunkRequest(
-            # A train has measured every candidate already: like a backtest it measures what was chosen.
-            task="predict" if run.task == "predict" else "backtest",
-            products=products,
-            sales=sales,
-            as_of=plan.as_of,
-            horizon=plan.horizon,
-            seed=plan.seed,
-        )
-        reach("in_chunk")
-        files = used_by(products, self._files or ())
-        if not files:
-            return await run.compute.run(compute_chunk, request)
-        return await run.compute.run(compute_with_models, ChunkWork(request, files))
+        if chunk.number in self._begun:
+            return await self._begun[chunk.number]
+        products = await self._run.queue.chunk_products(self._run.claim.lease.execucao_id, chunk.number)
+        return await compute_products(self._run, self._plan, products, self._files or ())
 
     async def _commit(self, chunk: ChunkProgress, result: ChunkResult) -> None:
         async with self._run.queue.fenced(self._run.claim.lease) as work:
@@ -132,32 +173,21 @@ class ModelStage:
         execution.count_products(chunk.step, chunk.size)
         # Decided by the counter under the row's lock, not by ours: the lanes' commits interleave.
         if execution.steps[chunk.step].records == self._sizes[chunk.step]:
-            details = {"products": self._sizes[chunk.step], **await self._details(work, chunk.step)}
-            execution.complete_step(chunk.step, now, details=details)
-            open_next_step(self._run, self._plan, execution, self._sizes, now)
+            self._end_step(execution, chunk.step, await work.summaries(chunk.step), now)
         elif self._run.clock.monotonic() - self._reported >= PROGRESS_SECONDS:
             self._reported = self._run.clock.monotonic()
             execution.report(chunk.step, now, self._eta_seconds(execution, chunk.size))
 
-    async def _details(self, work: FencedWork, step: Step) -> dict[str, Any]:
-        """Products per model and per reason of a fallback."""
-        resumo = merge(await work.summaries(step))
-        details = {name: resumo[name] for name in ("models", "fallbacks") if resumo[name]}
-        if step in (Step.EXECUTE_TFT, LAST_MODEL_STEP):
-            details |= self._about_models()
-        return details
-
-    def _about_models(self) -> dict[str, Any]:
-        about = {} if self._plan.models is None else {"trained_models": about_models(self._plan, self._models)}
-        return about if self._models.lost is None else {**about, "lost": self._models.lost}
+    def _end_step(self, execution: Execution, step: Step, summaries: Sequence[dict[str, Any]], now: datetime) -> None:
+        ending = EndingStep(step, self._sizes, summaries)
+        end_model_step(self._run, self._plan, self._models, ending, execution, now)
 
     async def _close_fitting(self, step: Step) -> None:
         """End a step in which the last models were fitted and no product was computed."""
         async with self._run.queue.fenced(self._run.claim.lease) as work:
             state, now = work.execution.steps.get(step), self._run.clock.now()
             if state is None or state.status is StepStatus.RUNNING:
-                work.execution.complete_step(step, now, details={"products": 0, **self._about_models()})
-                open_next_step(self._run, self._plan, work.execution, self._sizes, now)
+                self._end_step(work.execution, step, (), now)
 
     def _eta_seconds(self, execution: Execution, just_done: int) -> float:
         """Seconds left at the rate of this attempt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from consumer.errors import PermanentError
@@ -13,6 +14,7 @@ from consumer.steps import Step
 from schemas.enums import ErrorCode, StatusExecucao
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from consumer.execution.models import ModelsOfRun
@@ -26,6 +28,23 @@ NO_REVENUE = "only a predict writes revenue; this command measures volume"
 NO_RESULTS = "only a predict writes forecast_resultado"
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What all chunks of an execution came to.
+
+    Attributes:
+        summaries: ``ChunkResult.summary`` of each, in chunk order.
+        rows: Of ``forecast_resultado``.
+        unstorable: Metrics that became NULL.
+        checked: How it is known that the rows are there, once each.
+    """
+
+    summaries: Sequence[dict[str, Any]]
+    rows: int
+    unstorable: int
+    checked: str
+
+
 async def close(run: Run, plan: Plan, models: ModelsOfRun) -> None:
     """End the execution with its summary.
 
@@ -34,23 +53,36 @@ async def close(run: Run, plan: Plan, models: ModelsOfRun) -> None:
     """
     bundle = await store_bundle(run, plan, models)
     async with run.queue.fenced(run.claim.lease) as work:
-        now = run.clock.now()
         summaries = await work.summaries()
-        resumo = merge(summaries, plan.missing)
-        resumo |= {"as_of": plan.as_of.isoformat(), "horizon_weeks": plan.horizon, "seed": plan.seed}
-        resumo["trained_models"] = _trained_models(plan, models)
-        _refuse_empty(resumo)
         rows = sum(summary["rows"] for summary in summaries)
+        unstorable = sum(summary["unstorable_metrics"] for summary in summaries)
         if run.task == "predict":
-            _log_predict(work.execution, resumo, now)
-            await _check_rows(work, rows, now)
-        else:
-            unstorable = sum(summary["unstorable_metrics"] for summary in summaries)
-            _log_measured(work.execution, resumo, unstorable, now)
-        resumo["rows"] = rows
-        await _finalize(run, plan, work, resumo, bundle, now)
+            await _check_rows(work, rows)
+        computed = Computed(summaries, rows, unstorable, "rows counted in the table")
+        await conclude(run, plan, models, computed, work, bundle)
         reach("before_terminal_commit")
     reach("after_terminal_commit")
+
+
+async def conclude(
+    run: Run, plan: Plan, models: ModelsOfRun, computed: Computed, work: FencedWork, bundle: Bundle | None = None
+) -> None:
+    """Steps 7 to 10 and the terminal state.
+
+    Raises:
+        PermanentError: No product could be forecast.
+    """
+    now = run.clock.now()
+    resumo = merge(computed.summaries, plan.missing)
+    resumo |= {"as_of": plan.as_of.isoformat(), "horizon_weeks": plan.horizon, "seed": plan.seed}
+    resumo["trained_models"] = _trained_models(plan, models)
+    _refuse_empty(resumo)
+    if run.task == "predict":
+        _log_predict(work.execution, resumo, computed, now)
+    else:
+        _log_measured(work.execution, resumo, computed.unstorable, now)
+    resumo["rows"] = computed.rows
+    await _finalize(run, plan, work, resumo, bundle, now)
 
 
 def _trained_models(plan: Plan, models: ModelsOfRun) -> dict[str, Any]:
@@ -71,20 +103,20 @@ def _refuse_empty(resumo: dict[str, Any]) -> None:
         raise PermanentError(ErrorCode.NO_DATA, message)
 
 
-def _log_predict(execution: Execution, resumo: dict[str, Any], now: datetime) -> None:
+def _log_predict(execution: Execution, resumo: dict[str, Any], computed: Computed, now: datetime) -> None:
     done = resumo["products"] - resumo["failed"]["count"]
     details = {"without_price": resumo["without_price"], "computed": "with each chunk of the model steps"}
     execution.complete_step(Step.CALCULATE_REVENUE, now, records=done - resumo["without_price"], details=details)
     execution.skip_step(Step.CALCULATE_METRICS, now, NOT_MEASURED)
+    execution.complete_step(Step.SAVE_RESULTS, now, records=computed.rows, details={"checked": computed.checked})
 
 
-async def _check_rows(work: FencedWork, rows: int, now: datetime) -> None:
+async def _check_rows(work: FencedWork, rows: int) -> None:
     """Each forecast exactly once: planning would read a doubled row as doubled demand."""
     found = await work.count_results()
     if found != rows:
         message = f"forecast_resultado holds {found} rows of this execution, its chunks wrote {rows}"
         raise PermanentError(ErrorCode.INTERNAL, message)
-    work.execution.complete_step(Step.SAVE_RESULTS, now, records=rows, details={"checked": "rows counted in the table"})
 
 
 def _log_measured(execution: Execution, resumo: dict[str, Any], unstorable: int, now: datetime) -> None:

@@ -8,10 +8,10 @@ from consumer.errors import TransientError
 from consumer.execution.chunks import compute_chunks
 from consumer.execution.closing import close
 from consumer.execution.models import open_models
-from consumer.execution.prepare import prepare
+from consumer.execution.prepare import prepare, store_plan
 from consumer.execution.run import JobOptions, Plan, Run
+from consumer.execution.small import is_small, run_small
 from consumer.forecasting.global_model.base import UnusableArtefactError
-from consumer.steps import Step
 from consumer.verified_files import UnusableFileError
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class ForecastJob:
-    """Prepare (steps 1-2), compute chunk by chunk (3-6), close (7-10); resumes where an earlier attempt ended."""
+    """Prepare (steps 1-2), compute chunk by chunk (3-6), close (7-10); resumes where an earlier attempt ended.
+
+    A small execution does all that and is then written at once.
+    """
 
     def __init__(
         self,
@@ -51,23 +54,28 @@ class ForecastJob:
             DrainingError: The process shuts down; the checkpoint is good.
         """
         run = Run(claim, self._queue, self._sales, self._compute, self._artefacts, self._clock, self._options, draining)
-        async with run.queue.fenced(claim.lease) as work:
-            work.execution.begin(run.clock.now())
-            if claim.plan is None:
-                work.execution.start_step(Step.LOAD_DATA, run.clock.now())
+        if not claim.begun:
+            async with run.queue.fenced(claim.lease) as work:
+                work.execution.set_out(run.clock.now(), planned=claim.plan is not None)
         try:
             await self._go_on(run)
         except (UnusableFileError, UnusableArtefactError) as error:
             await run.artefacts.clear(claim.lease.execucao_id)
             raise TransientError(f"a model or checkpoint cannot be used and is made anew: {error}") from error
-        await run.artefacts.clear(claim.lease.execucao_id)
+        if run.task != "predict":  # which keeps no checkpoints
+            await run.artefacts.clear(claim.lease.execucao_id)
 
     async def _go_on(self, run: Run) -> None:
-        learning = None
         if run.claim.plan is not None:
             plan = Plan.from_json(run.claim.plan)
+            models = open_models(run, plan)
         else:
-            plan, learning = await prepare(run)
-        models = open_models(run, plan, learning)
+            prepared = await prepare(run)
+            plan = prepared.plan
+            models = open_models(run, plan, prepared.learning)
+            if is_small(run, prepared):
+                await run_small(run, prepared, models)
+                return
+            await store_plan(run, prepared)
         await compute_chunks(run, plan, models)
         await close(run, plan, models)

@@ -1,10 +1,10 @@
-"""Steps 1 and 2: which products, which models, cut into chunks; decided once, stored before a chunk is computed."""
+"""Steps 1 and 2: which products, which models, cut into chunks; decided once, however often it is resumed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from consumer.errors import PermanentError
@@ -35,8 +35,25 @@ _MAY_BE_MISSING: Final = {
 }
 
 
-async def prepare(run: Run) -> tuple[Plan, Learning | None]:
-    """Find the products, learn from them or find who did, choose their models, store the plan.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What steps 1 and 2 decided, not stored yet.
+
+    Attributes:
+        loaded: Products with sales, and when that was known.
+        planned_at: When step 2 ended.
+    """
+
+    plan: Plan
+    products: tuple[PlannedProduct, ...]
+    chunks: tuple[PlannedChunk, ...]
+    learning: Learning | None
+    loaded: tuple[int, datetime]
+    planned_at: datetime
+
+
+async def prepare(run: Run) -> Prepared:
+    """Find the products, learn from them or find who did, choose their models.
 
     Raises:
         PermanentError: There is no product to forecast.
@@ -44,22 +61,41 @@ async def prepare(run: Run) -> tuple[Plan, Learning | None]:
     """
     began = run.clock.monotonic()
     as_of, overviews = await _load(run)
+    loaded = len(overviews), run.clock.now()
     if run.task != "predict" or run.clock.monotonic() - began >= WORTH_TELLING_SECONDS:
         async with run.queue.fenced(run.claim.lease) as work:
-            _pass_on_to_segmenting(work.execution, run.clock.now(), len(overviews))
+            _pass_on_to_segmenting(work.execution, *loaded)
     segments = await segment(run, as_of, overviews)
     found = await find_models(run, segments)
-    products = await asyncio.to_thread(_planned, run, segments, found)
+    few = len(segments.profiles) <= run.options.chunk_products
+    products = _planned(run, segments, found) if few else await asyncio.to_thread(_planned, run, segments, found)
     chunks = plan_chunks(products, run.options.chunk_products, run.options.processes)
     plan = _plan(run, segments, found, products)
+    return Prepared(plan, products, chunks, found.learning, loaded, run.clock.now())
+
+
+async def store_plan(run: Run, prepared: Prepared) -> None:
+    """Keep and tell what was decided, before a chunk is computed that a later attempt must not compute again."""
     async with run.queue.fenced(run.claim.lease) as work:
-        _pass_on_to_segmenting(work.execution, run.clock.now(), len(overviews))
-        await work.save_plan(plan.to_json(), chunks)
-        _open_model_steps(run, work.execution, plan, products, chunks)
-    return plan, found.learning
+        await work.save_plan(prepared.plan.to_json(), prepared.chunks)
+        tell_plan(run, work.execution, prepared)
 
 
-def _pass_on_to_segmenting(execution: Execution, now: datetime, products: int) -> None:
+def tell_plan(run: Run, execution: Execution, prepared: Prepared) -> None:
+    """End steps 1 and 2 when they ended, and open the first model step."""
+    _pass_on_to_segmenting(execution, *prepared.loaded)
+    _open_model_steps(run, execution, prepared)
+
+
+def sizes_of(chunks: Sequence[PlannedChunk]) -> Counter[Step]:
+    """Products of each model step."""
+    sizes: Counter[Step] = Counter()
+    for chunk in chunks:
+        sizes[Step(chunk.step_order)] += len(chunk.products)
+    return sizes
+
+
+def _pass_on_to_segmenting(execution: Execution, products: int, now: datetime) -> None:
     """Close step 1 and open step 2, unless that was told already."""
     if execution.steps[Step.LOAD_DATA].status is StepStatus.RUNNING:
         execution.complete_step(Step.LOAD_DATA, now, records=products)
@@ -119,24 +155,15 @@ def _notes(products: Sequence[PlannedProduct], found: Found) -> dict[Step, str]:
     return notes
 
 
-def _open_model_steps(
-    run: Run,
-    execution: Execution,
-    plan: Plan,
-    products: Sequence[PlannedProduct],
-    chunks: Sequence[PlannedChunk],
-) -> None:
-    now = run.clock.now()
+def _open_model_steps(run: Run, execution: Execution, prepared: Prepared) -> None:
+    plan, now = prepared.plan, prepared.planned_at
     execution.products_total = plan.products_total
-    chosen_by = Counter(product.reason for product in products)
+    chosen_by = Counter(product.reason for product in prepared.products)
     details: dict[str, Any] = {
         "chosen_by": dict(chosen_by),
         "differs_from_table": sum(count for reason, count in chosen_by.items() if reason.startswith(BY_EVIDENCE)),
         "trained_models": plan.untrained if plan.models is None else plan.models.about,
-        "chunks": len(chunks),
+        "chunks": len(prepared.chunks),
     }
-    execution.complete_step(Step.SEGMENT_SKUS, now, records=len(products), details=details)
-    sizes: Counter[Step] = Counter()
-    for chunk in chunks:
-        sizes[Step(chunk.step_order)] += len(chunk.products)
-    open_next_step(run, plan, execution, sizes, now)
+    execution.complete_step(Step.SEGMENT_SKUS, now, records=len(prepared.products), details=details)
+    open_next_step(run, plan, execution, sizes_of(prepared.chunks), now)

@@ -34,6 +34,7 @@ class JobOptions:
         automatic_choice: Whether evidence may put another model before the table's.
         global_products: Products with sales below which no global model is trained.
         fit_seconds: What fitting a global model may take.
+        patience_seconds: How long a small execution may compute before its plan is stored and told.
         no_tft: Why no TFT is trained or used here; None if it is.
     """
 
@@ -45,6 +46,7 @@ class JobOptions:
     automatic_choice: bool = True
     global_products: int = 10
     fit_seconds: float = 1800.0
+    patience_seconds: float = 1.0
     no_tft: str | None = NO_EXTRA
 
 

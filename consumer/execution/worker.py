@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from consumer.model import Lease
     from consumer.ports import Claim, CommandQueue
 
+TOGETHER_SECONDS = 0.005  # executions that end within this time make room for one claim: fewer transactions
 STOP_PATIENCE_SECONDS = 5.0  # for a cancelled task to unwind; a connection to a frozen server may never answer
 
 
@@ -129,6 +130,8 @@ class Worker:
         finally:
             for wait in waits:
                 wait.cancel()
+        if self._running and not stopping.is_set():
+            await asyncio.sleep(TOGETHER_SECONDS)
 
     async def _drain(self) -> None:
         """Between chunks every execution hands itself back; our caller cancels us when the grace is over."""

@@ -19,15 +19,15 @@ END $$;
 CREATE TRIGGER audit AFTER UPDATE OF status ON execucao_planejamento FOR EACH ROW EXECUTE FUNCTION chaos.note_status();
 CREATE TRIGGER audit_delete AFTER DELETE ON execucao_planejamento FOR EACH ROW EXECUTE FUNCTION chaos.note_status();
 
--- The epoch that a fenced transaction claims (tests/chaos/service.py sets it) beside the one that is true.
+-- The epochs that a fenced transaction claims (tests/chaos/service.py sets them) beside those that are true.
 CREATE TABLE chaos.fenced_write (place text, execucao_id text, claimed bigint, held bigint, state text);
 CREATE FUNCTION chaos.note_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF coalesce(current_setting('chaos.epoch', true), '') <> '' THEN
+    IF coalesce(current_setting('chaos.leases', true), '') <> '' THEN
         INSERT INTO chaos.fenced_write
-        SELECT TG_TABLE_NAME, c.execucao_id, current_setting('chaos.epoch')::bigint, c.lease_epoch, c.state
-          FROM forecast_consumer.command AS c
-         WHERE c.execucao_id = current_setting('chaos.execution') AND c.comando <> 'cancel';
+        SELECT TG_TABLE_NAME, c.execucao_id, claimed.epoch::bigint, c.lease_epoch, c.state
+          FROM json_each_text(current_setting('chaos.leases')::json) AS claimed(execucao_id, epoch)
+          JOIN forecast_consumer.command AS c ON c.execucao_id = claimed.execucao_id AND c.comando <> 'cancel';
     END IF;
     RETURN NULL;
 END $$;

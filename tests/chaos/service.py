@@ -25,7 +25,6 @@ def main() -> None:
 
     configure("json", "info")
     draw_out()
-    mark_fenced_work()
     set_clock(float(os.environ.get("CHAOS_CLOCK_OFFSET", "0")))
     set_pool(int(os.environ.get("CHAOS_POOL", "0")))
     if os.environ.get(upgrade.VARIABLE) == upgrade.NEXT:
@@ -34,6 +33,7 @@ def main() -> None:
         from tests.chaos.mutants import MUTANTS  # noqa: PLC0415
 
         MUTANTS[mutant].apply()
+    mark_fenced_work()  # after the mutant, which may have taken away what is marked
     try:
         sys.exit(int(asyncio.run(run_service(Settings(_env_file=None)))))
     except StartupError as error:
@@ -52,29 +52,27 @@ def draw_out() -> None:
 
 
 def mark_fenced_work() -> None:
-    """Tell the database which epoch a transaction claims to hold; say when the fence refuses one."""
-    from contextlib import asynccontextmanager  # noqa: PLC0415
+    """Tell the database which epochs a transaction claims to hold; say when the fence refuses one."""
+    import json  # noqa: PLC0415
 
     from sqlalchemy import text  # noqa: PLC0415
 
-    from consumer.db import queue  # noqa: PLC0415
-    from consumer.errors import LeaseLostError  # noqa: PLC0415
+    from consumer.db import fenced  # noqa: PLC0415
     from consumer.telemetry.logs import get_logger  # noqa: PLC0415
 
-    mark = text("SELECT set_config('chaos.execution', :name, true), set_config('chaos.epoch', :epoch, true)")
-    original = queue.open_fenced
+    mark = text("SELECT set_config('chaos.leases', :leases, true)")
+    original = fenced._lock
 
-    @asynccontextmanager
-    async def marked(database, composer, clock, lease):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        try:
-            async with original(database, composer, clock, lease) as work:
-                await work._session.execute(mark, {"name": lease.execucao_id, "epoch": str(lease.epoch)})
-                yield work
-        except LeaseLostError:
-            get_logger("chaos").warning("zombie_write_refused", execucao_id=lease.execucao_id, epoch=lease.epoch)
-            raise
+    async def marked(session, leases):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        rows = await original(session, leases)
+        claimed = {lease.execucao_id: lease.epoch for lease in rows}
+        await session.execute(mark, {"leases": json.dumps(claimed)})
+        for lease in leases:
+            if lease not in rows:
+                get_logger("chaos").warning("zombie_write_refused", execucao_id=lease.execucao_id, epoch=lease.epoch)
+        return rows
 
-    queue.open_fenced = marked
+    fenced._lock = marked
 
 
 def set_clock(offset_seconds: float) -> None:

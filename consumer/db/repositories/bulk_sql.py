@@ -10,7 +10,7 @@ from sqlalchemy import text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from consumer.db.repositories.records import NewExecution, StepLogRow
+    from consumer.db.repositories.records import ExecutionChange, NewExecution, StepLogRow
 
 INSERT_EXECUTIONS: Final = text("""
     INSERT INTO execucao_planejamento (id, tipo, status, gatilho, parametros, created_by)
@@ -28,6 +28,25 @@ INSERT_EXECUTIONS: Final = text("""
 LOCK_EXECUTIONS: Final = text(
     "SELECT id, status::text FROM execucao_planejamento WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
 )
+CHANGE_EXECUTIONS: Final = text("""
+    WITH unfinished AS MATERIALIZED (
+        SELECT id FROM execucao_planejamento
+        WHERE id = ANY(CAST(:id AS text[])) AND status IN ('PENDENTE', 'EXECUTANDO') ORDER BY id FOR UPDATE
+    )
+    UPDATE execucao_planejamento AS execution
+    SET status = coalesce(change.status::"StatusExecucao", execution.status),
+        started_at = coalesce(change.started_at, execution.started_at),
+        completed_at = coalesce(change.completed_at, execution.completed_at),
+        resultado_resumo = coalesce(change.resultado_resumo::jsonb, execution.resultado_resumo),
+        error_message = coalesce(change.error_message, execution.error_message)
+    FROM unnest(
+        CAST(:id AS text[]), CAST(:status AS text[]), CAST(:started_at AS timestamptz[]),
+        CAST(:completed_at AS timestamptz[]), CAST(:resultado_resumo AS text[]), CAST(:error_message AS text[])
+    ) AS change (id, status, started_at, completed_at, resultado_resumo, error_message)
+    JOIN unfinished USING (id)
+    WHERE execution.id = unfinished.id
+    RETURNING execution.id
+""")
 EXISTING_USERS: Final = text("SELECT id FROM usuario WHERE id = ANY(:ids)")
 INSERT_STEPS: Final = text("""
     INSERT INTO execucao_step_log (
@@ -74,6 +93,16 @@ def execution_arrays(executions: Sequence[NewExecution]) -> dict[str, list[Any]]
     """Parameters of ``INSERT_EXECUTIONS``."""
     arrays = _arrays(executions, _EXECUTION_TEXTS)
     return {**arrays, "parametros": [json_text(execution.parametros) for execution in executions]}
+
+
+def change_arrays(changes: Sequence[ExecutionChange]) -> dict[str, list[Any]]:
+    """Parameters of ``CHANGE_EXECUTIONS``. PostgreSQL's text holds no NUL, which a library's message may have."""
+    arrays = _arrays(changes, ("id", "status", "started_at", "completed_at"))
+    return {
+        **arrays,
+        "resultado_resumo": [json_text(change.resultado_resumo) for change in changes],
+        "error_message": [change.error_message and change.error_message.replace("\0", "") for change in changes],
+    }
 
 
 def new_step_arrays(rows: Sequence[StepLogRow]) -> dict[str, list[Any]]:

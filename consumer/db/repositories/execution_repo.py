@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 
 from consumer.db.models import (
     ExecucaoPlanejamento,
@@ -14,7 +14,7 @@ from consumer.db.models import (
     ForecastResultado,
 )
 from consumer.db.repositories import bulk_sql
-from consumer.db.repositories.records import ExecutionRecord, StepLogRow
+from consumer.db.repositories.records import ExecutionChange, ExecutionRecord, StepLogRow
 from schemas.enums import StatusExecucao
 
 if TYPE_CHECKING:
@@ -99,25 +99,21 @@ class ExecutionRepository:
         Returns:
             False if there is no such execution or it has ended: a terminal state never changes.
         """
-        given = {
-            "status": status,
-            "started_at": started_at,
-            "completed_at": completed_at,
-            "resultado_resumo": None if resultado_resumo is None else dict(resultado_resumo),
-            # PostgreSQL's text holds no NUL, and a library's message must not keep an execution from ending.
-            "error_message": None if error_message is None else error_message.replace("\0", ""),
-        }
-        values = {name: value for name, value in given.items() if value is not None}
-        if not values:
-            raise ValueError("nothing to update: give at least one of " + ", ".join(given))
-        changed = await self._session.scalar(
-            update(ExecucaoPlanejamento)
-            .where(ExecucaoPlanejamento.id == execucao_id, ExecucaoPlanejamento.status.in_(_UNFINISHED))
-            .values(**values)
-            .returning(ExecucaoPlanejamento.id)
-            .execution_options(synchronize_session=False)
-        )
-        return changed is not None
+        change = ExecutionChange(execucao_id, status, started_at, completed_at, resultado_resumo, error_message)
+        if change == ExecutionChange(execucao_id):
+            names = ("status", "started_at", "completed_at", "resultado_resumo", "error_message")
+            raise ValueError("nothing to update: give at least one of " + ", ".join(names))
+        return await self.change_many([change]) == {execucao_id}
+
+    async def change_many(self, changes: Sequence[ExecutionChange]) -> set[str]:
+        """``update`` for executions of different ids, in one statement that locks them in the order of ids.
+
+        Returns:
+            The ids that were changed: an execution that is not there or has ended is left out.
+        """
+        if not changes:
+            return set()
+        return set(await self._session.scalars(bulk_sql.CHANGE_EXECUTIONS, bulk_sql.change_arrays(changes)))
 
     async def delete(self, execucao_id: str, *, cascade: bool = False) -> bool:
         """Delete an execution that has ended or never began.

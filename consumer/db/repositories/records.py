@@ -29,6 +29,18 @@ class NewExecution:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionChange:
+    """What changes in a row of ``execucao_planejamento`` that has not ended; None leaves a column as it is."""
+
+    id: str
+    status: StatusExecucao | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    resultado_resumo: Mapping[str, Any] | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionRecord:
     """A row of ``execucao_planejamento`` as it stands; times are UTC and aware."""
 

@@ -10,19 +10,24 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from consumer.db import fenced
+from consumer.db.command_rows import EXECUTION_COLUMNS
 from consumer.db.own_tables import command
 from consumer.db.repositories import forecast_repo
 from consumer.db.repositories.forecast_repo import ForecastRepository
 
 
 def remove_fence() -> None:
-    """The row is locked, and nobody asks whose it is."""
+    """The rows are locked, and nobody asks whose they are."""
 
-    async def lock(session: Any, lease: Any) -> Any:
-        statement = select(*fenced.EXECUTION_COLUMNS).where(
-            command.c.execucao_id == lease.execucao_id, command.c.comando != "cancel"
+    async def lock(session: Any, leases: Any) -> Any:
+        by_name = {lease.execucao_id: lease for lease in leases}
+        statement = (
+            select(*EXECUTION_COLUMNS)
+            .where(command.c.execucao_id.in_(by_name), command.c.comando != "cancel")
+            .order_by(command.c.execucao_id)
         )
-        return (await session.execute(statement.with_for_update())).mappings().one()
+        rows = (await session.execute(statement.with_for_update())).mappings().all()
+        return {by_name[row["execucao_id"]]: row for row in rows}
 
     fenced._lock = lock
 

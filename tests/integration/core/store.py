@@ -15,8 +15,8 @@ from consumer.db.outbox import SqlOutbox
 from consumer.db.queue import SqlCommandQueue
 from consumer.intake import Intake, IntakeReport
 from consumer.model import ExecutionId
-from consumer.steps import Step
-from tests.builders import COMMAND_TOPICS, COMPOSER, at, record, uuid
+from tests.builders import COMMAND_TOPICS, COMPOSER, record, uuid
+from tests.fakes import ManualClock
 from tests.integration.db.seed import Seed
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class Store:
     database: Database
     committed: list[Execution] = field(default_factory=list)
+    clock: ManualClock = field(default_factory=ManualClock)
     _numbers: count[int] = field(default_factory=lambda: count(1000))
     _offsets: count[int] = field(default_factory=lambda: count(5000))
 
@@ -44,7 +45,7 @@ class Store:
 
     def queue(self, owner: str = "worker-1", lease_seconds: float = 30.0) -> SqlCommandQueue:
         return SqlCommandQueue(
-            self.database, COMPOSER, SystemClock(), self.committed.append, owner=owner, lease_seconds=lease_seconds
+            self.database, COMPOSER, self.clock, self.committed.append, owner=owner, lease_seconds=lease_seconds
         )
 
     def outbox(self, owner: str = "relay-1") -> SqlOutbox:
@@ -68,17 +69,9 @@ class Store:
         return await self.take(record("cancel", data, event_id=f"cancel-{offset}", offset=offset))
 
     async def claimed(self, number: int = 1, **data: Any) -> Claim:
-        """Queue one command and claim it."""
+        """Queue one command and claim it, so that its first step runs since ``at(0)``."""
         await self.command(number, **data)
         [claim] = await self.queue().claim(1)
-        return claim
-
-    async def begun(self, number: int = 1, **data: Any) -> Claim:
-        """The same, with its first step running."""
-        claim = await self.claimed(number, **data)
-        async with self.queue().fenced(claim.lease) as work:
-            work.execution.begin(at(0))
-            work.execution.start_step(Step.LOAD_DATA, at(0))
         return claim
 
     async def expire_leases(self) -> None:
@@ -118,8 +111,6 @@ class Store:
     async def run(self, execucao_id: str) -> None:
         [claim] = await self.queue().claim(1)
         assert claim.lease.execucao_id == execucao_id
-        async with self.queue().fenced(claim.lease) as work:
-            work.execution.begin(at(0))
 
     async def cancel_reason(self, execucao_id: str) -> str | None:
         sql = "SELECT cancel_reason FROM forecast_consumer.command WHERE execucao_id = :id AND comando <> 'cancel'"

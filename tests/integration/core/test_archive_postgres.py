@@ -90,7 +90,7 @@ async def test_unfinished_commands_stay_however_old(store: Store) -> None:
 
 async def test_old_cancellation_leaves_the_execution_that_it_names(store: Store) -> None:
     """The identity of a cancellation is pruned by itself: the plan of an execution that runs stays."""
-    await store.begun(1)
+    await store.claimed(1)
     await planned(store, 1)
     await store.cancel(1)
     cancelled_long_ago = "UPDATE forecast_consumer.command SET finished_at = now() - interval '90 days' "

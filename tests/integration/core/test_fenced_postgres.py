@@ -13,13 +13,13 @@ from schemas.enums import ErrorCode, StatusExecucao
 from tests.builders import at, forecasts, metric, planned_chunk, uuid
 
 if TYPE_CHECKING:
-    from consumer.ports import Claim
+    from consumer.ports import Claim, FencedWork
     from tests.integration.core.store import Store
 
 
 async def test_everything_of_a_transaction_is_saved_together(store: Store) -> None:
     """Step logs, the backend's row, the counters and the outbox carry the number of one transaction."""
-    claim = await store.begun()
+    claim = await store.claimed()
     async with store.queue().fenced(claim.lease) as work:
         work.execution.complete_step(Step.LOAD_DATA, at(2), records=7, details={"a": 1})
         work.execution.finish(StatusExecucao.CONCLUIDO, at(3), resumo={"products": 7})
@@ -42,7 +42,7 @@ async def test_everything_of_a_transaction_is_saved_together(store: Store) -> No
 async def test_failing_transaction_saves_nothing(store: Store) -> None:
     """An error inside the fence leaves row, steps, results, counters and events as they were."""
     await store.seed.products("p1")
-    claim = await store.begun()
+    claim = await store.claimed()
     before = await store.row()
 
     async def fail_late() -> None:
@@ -61,7 +61,7 @@ async def test_failing_transaction_saves_nothing(store: Store) -> None:
 
 async def test_committed_is_told_after_a_commit_only(store: Store) -> None:
     """Whoever wakes the relay hears of committed changes, never of those that were rolled back."""
-    claim = await store.begun()
+    claim = await store.claimed()
     store.committed.clear()
     with pytest.raises(ZeroDivisionError):
         async with store.queue().fenced(claim.lease):
@@ -75,7 +75,7 @@ async def test_committed_is_told_after_a_commit_only(store: Store) -> None:
 async def test_zombies_write_is_refused_and_nothing_of_it_is_stored(store: Store) -> None:
     """A worker whose lease was taken over gets LeaseLostError before it can write anything."""
     await store.seed.products("p1")
-    old = await store.begun()
+    old = await store.claimed()
     await store.expire_leases()
     [new] = await store.queue("w2").claim(1)
     before = (await store.row(), await store.messages())
@@ -95,7 +95,7 @@ async def test_zombies_write_is_refused_and_nothing_of_it_is_stored(store: Store
 
 async def test_ended_execution_takes_no_more_writes(store: Store) -> None:
     """After the terminal state even the holder of the newest lease is refused."""
-    claim = await store.begun()
+    claim = await store.claimed()
     async with store.queue().fenced(claim.lease) as work:
         work.execution.finish(StatusExecucao.ERRO, at(1), error=(ErrorCode.INTERNAL, "broke"))
     with pytest.raises(LeaseLostError):
@@ -106,7 +106,7 @@ async def test_ended_execution_takes_no_more_writes(store: Store) -> None:
 
 async def test_resumed_execution_goes_on_where_the_row_stands(store: Store) -> None:
     """Steps, counters and sequences come back from the row, and a step goes on in its one log row."""
-    claim = await store.begun()
+    claim = await store.claimed()
     async with store.queue().fenced(claim.lease) as work:
         work.execution.products_total = 10
         work.execution.start_step(Step.EXECUTE_ETS, at(2), products_total=10)
@@ -128,7 +128,7 @@ async def test_resumed_execution_goes_on_where_the_row_stands(store: Store) -> N
 
 async def test_silent_count_is_saved_without_an_event(store: Store) -> None:
     """Counting products moves the step's row and the counters, and tells nobody."""
-    claim = await store.begun()
+    claim = await store.claimed()
     before = len(await store.messages())
     async with store.queue().fenced(claim.lease) as work:
         work.execution.count_products(Step.LOAD_DATA, 3)
@@ -140,7 +140,7 @@ async def test_silent_count_is_saved_without_an_event(store: Store) -> None:
 async def test_results_written_again_stay_one_row_each(store: Store) -> None:
     """A chunk that is computed again replaces its rows: one per product, week and target, the newest numbers."""
     await store.seed.products("p1", "p2")
-    claim = await store.begun()
+    claim = await store.claimed()
     for level in (10.0, 20.0):
         async with store.queue().fenced(claim.lease) as work:
             assert await work.replace_results(2, forecasts(["p1", "p2"], level=level)) == 8
@@ -158,7 +158,7 @@ async def test_results_written_again_stay_one_row_each(store: Store) -> None:
 async def test_metric_that_the_column_cannot_hold_becomes_null(store: Store) -> None:
     """Errors beyond the column's range or not finite are stored as NULL and counted, again and again as one row."""
     await store.seed.products("p1", "p2")
-    claim = await store.begun()
+    claim = await store.claimed()
     for _ in range(2):
         async with store.queue().fenced(claim.lease) as work:
             assert await work.replace_metrics([metric("p1", 123_456.0), metric("p2", math.inf)]) == 2
@@ -168,7 +168,7 @@ async def test_metric_that_the_column_cannot_hold_becomes_null(store: Store) -> 
 
 async def test_champion_is_replaced_in_the_same_transaction(store: Store) -> None:
     """A promoted model gets the next version and takes the old champion's place, whose error was readable."""
-    claim = await store.begun()
+    claim = await store.claimed()
     async with store.queue().fenced(claim.lease) as work:
         assert await work.champion("ETS") is None
         first = await work.add_model(_model(0.3), {"promoted": True}, champion=True)
@@ -197,7 +197,7 @@ def _model(wape: float) -> TrainedModel:
 
 async def test_champions_of_one_type_are_decided_one_after_the_other(store: Store) -> None:
     """Two trains that end at the same time do not both replace the same champion: the second sees the first's."""
-    claims = [await store.begun(number) for number in (1, 2)]
+    claims = [await store.claimed(number) for number in (1, 2)]
     seen: list[int | None] = []
 
     async def end(claim: Claim) -> None:
@@ -213,7 +213,7 @@ async def test_champions_of_one_type_are_decided_one_after_the_other(store: Stor
 
 async def test_summaries_come_in_the_order_of_the_chunks(store: Store) -> None:
     """However the chunks were finished, their summaries are added up in one order."""
-    claim = await store.begun()
+    claim = await store.claimed()
     async with store.queue().fenced(claim.lease) as work:
         await work.save_plan({}, [planned_chunk(number, f"p{number}") for number in range(3)])
         for number in (2, 0, 1):
@@ -221,3 +221,55 @@ async def test_summaries_come_in_the_order_of_the_chunks(store: Store) -> None:
         assert [one["number"] for one in await work.summaries()] == [0, 1, 2]
         assert [one["number"] for one in await work.summaries(Step.EXECUTE_ETS)] == [0, 1, 2]
         assert await work.summaries(Step.EXECUTE_TFT) == []
+
+
+async def test_several_executions_are_one_transaction(store: Store) -> None:
+    """What is written together carries the number of one transaction, in every table, and each execution its own."""
+    claims = [await store.claimed(number) for number in (2, 1)]
+    queue = store.queue()
+    held = asyncio.Event()
+
+    async def first(work: FencedWork) -> None:
+        await held.wait()
+        work.execution.report(Step.LOAD_DATA, at(1))
+
+    async def end(work: FencedWork) -> None:
+        work.execution.complete_step(Step.LOAD_DATA, at(2), records=int(work.execution.execucao_id[-1]))
+        work.execution.finish(StatusExecucao.CONCLUIDO, at(3), resumo={"of": work.execution.execucao_id})
+
+    waits = await store.claimed(3)
+    writes = [asyncio.create_task(queue.write(waits.lease, first))]
+    await asyncio.sleep(0)
+    writes += [asyncio.create_task(queue.write(claim.lease, end)) for claim in claims]
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(*writes)
+    ended = "SELECT DISTINCT xmin::text FROM {} WHERE {}"
+    numbers = await store.rows(ended.format("forecast_consumer.command", "state = 'done'"))
+    assert len(numbers) == 1
+    assert await store.rows(ended.format("execucao_planejamento", "status = 'CONCLUIDO'")) == numbers
+    assert await store.rows(ended.format("execucao_step_log", "status = 'COMPLETED'")) == numbers
+    kept = "SELECT execucao_id, records_processed FROM execucao_step_log WHERE status = 'COMPLETED' ORDER BY 1"
+    assert await store.rows(kept) == [(uuid(1), 1), (uuid(2), 2)]
+    resumos = await store.rows("SELECT id, resultado_resumo FROM execucao_planejamento WHERE status = 'CONCLUIDO'")
+    assert {name: resumo["of"] for name, resumo in resumos} == {uuid(1): uuid(1), uuid(2): uuid(2)}
+    assert [one["sequence"] for one in await store.events() if one["execucao_id"] == uuid(2)] == [1, 2, 3]
+
+
+async def test_lost_lease_among_others_is_refused_alone(store: Store) -> None:
+    """Of several that are written together the zombie's is refused, the others are committed."""
+    zombie = await store.claimed(1)
+    await store.expire_leases()
+    await store.queue("w2").claim(1)
+    claim = await store.claimed(2)
+    queue = store.queue()
+
+    async def end(work: FencedWork) -> None:
+        work.execution.finish(StatusExecucao.CONCLUIDO, at(3), resumo={})
+
+    lost, written = await asyncio.gather(
+        queue.write(zombie.lease, end), queue.write(claim.lease, end), return_exceptions=True
+    )
+    assert isinstance(lost, LeaseLostError)
+    assert written is None
+    assert (await store.status(uuid(1)), await store.status(uuid(2))) == ("EXECUTANDO", "CONCLUIDO")

@@ -22,7 +22,7 @@ async def add(store: Store, tipo: str, path: str | None, *, champion: bool = Fal
 
 async def test_files_of_the_champion_and_of_the_newest_versions_are_needed(store: Store) -> None:
     """An old champion is kept beside the newest versions of each type; a version without files refers to none."""
-    await store.begun()
+    await store.claimed()
     for number in range(5):
         await add(store, "LGBM", f"models/{number}/LGBM", champion=number == 1)
     await add(store, "ETS", None)
@@ -33,10 +33,10 @@ async def test_files_of_the_champion_and_of_the_newest_versions_are_needed(store
 
 async def test_executions_that_may_still_write_are_unfinished(store: Store) -> None:
     """Queued and running ones are, ended and unknown ones are not."""
-    ended = await store.begun(1)
+    ended = await store.claimed(1)
     async with store.queue().fenced(ended.lease) as work:
         work.execution.finish(StatusExecucao.CONCLUIDO, at(1))
-    await store.begun(2)
+    await store.claimed(2)
     await store.command(3)
     await store.cancel(3)
     await store.command(4)

@@ -103,7 +103,7 @@ async def test_heartbeat_tells_cancellation_and_deadline(store: Store) -> None:
 
 async def test_heartbeat_of_an_ended_execution_is_lost(store: Store) -> None:
     """What has ended has no lease any more."""
-    claim = await store.begun()
+    claim = await store.claimed()
     async with store.queue().fenced(claim.lease) as work:
         work.execution.finish(StatusExecucao.CONCLUIDO, at(1), resumo={})
     assert await store.queue().extend([claim.lease]) == {claim.lease: LeaseState.LOST}
@@ -155,7 +155,7 @@ async def test_zombie_cannot_hand_back(store: Store) -> None:
 
 async def test_cancelled_retry_does_not_wait_for_its_delay(store: Store) -> None:
     """A failed attempt of a cancelled execution is claimed again at once, so that it ends within seconds."""
-    claim = await store.begun()
+    claim = await store.claimed()
     await store.cancel(motivo="typo")
     await store.queue().retry_later(claim.lease, 300.0)
     [again] = await store.queue().claim(1)
@@ -167,7 +167,7 @@ async def test_cancelled_retry_does_not_wait_for_its_delay(store: Store) -> None
 
 async def test_accepted_cancel_is_kept_when_the_work_is_faster(store: Store) -> None:
     """An execution that was cancelled before its last commit does not become CONCLUIDO."""
-    claim = await store.begun()
+    claim = await store.claimed()
     await store.cancel(motivo="typo")
     with pytest.raises(PermanentError):
         async with store.queue().fenced(claim.lease) as work:
@@ -180,7 +180,7 @@ async def test_accepted_cancel_is_kept_when_the_work_is_faster(store: Store) -> 
 
 async def test_cancel_of_a_retrying_execution_ends_it(store: Store) -> None:
     """An execution that waits for its next attempt is queued: a cancellation ends it at once, in sequence."""
-    claim = await store.begun()
+    claim = await store.claimed()
     await store.queue().retry_later(claim.lease, 60.0)
     await store.cancel()
     assert [(one["sequence"], one["status"]) for one in await store.events()] == [
@@ -194,7 +194,7 @@ async def test_cancel_of_a_retrying_execution_ends_it(store: Store) -> None:
 
 async def test_plan_and_chunks_survive(store: Store) -> None:
     """A stored plan comes back with the next claim, its chunks in order, each product as it was planned."""
-    claim = await store.begun()
+    claim = await store.claimed()
     async with store.queue().fenced(claim.lease) as work:
         await work.save_plan({"as_of": "2026-11-16"}, [planned_chunk(0, "a", "b"), planned_chunk(1, "c", step=5)])
     async with store.queue().fenced(claim.lease) as work:
@@ -236,3 +236,50 @@ async def test_fence_refuses_an_unknown_execution(store: Store) -> None:
     with pytest.raises(LeaseLostError):
         async with store.queue().fenced(Lease(uuid(1), 0)):
             pass
+
+
+async def test_claim_begins_what_it_takes(store: Store) -> None:
+    """All claimed executions stand EXECUTANDO with their first step running, in the transaction of the claim."""
+    for number in (1, 2):
+        await store.command(number)
+    store.committed.clear()
+    claims = await store.queue().claim(2)
+    assert [claim.begun for claim in claims] == [True, True]
+    assert await store.rows("SELECT id, status::text, started_at FROM execucao_planejamento ORDER BY 1") == [
+        (uuid(1), "EXECUTANDO", at(0)),
+        (uuid(2), "EXECUTANDO", at(0)),
+    ]
+    assert await store.rows("SELECT execucao_id, step_order, status FROM execucao_step_log ORDER BY 1") == [
+        (uuid(1), 1, "RUNNING"),
+        (uuid(2), 1, "RUNNING"),
+    ]
+    assert [one["status"] for one in await store.events() if one["execucao_id"] == uuid(2)] == [
+        "PENDENTE",
+        "EXECUTANDO",
+    ]
+    tables = ("forecast_consumer.command", "execucao_planejamento", "execucao_step_log")
+    assert len({one for table in tables for one in await store.rows(f"SELECT xmin::text FROM {table}")}) == 1
+    assert sorted(one.execucao_id for one in store.committed) == [uuid(1), uuid(2)]
+
+
+async def test_late_and_cancelled_executions_do_not_begin(store: Store) -> None:
+    """What is past its deadline, was cancelled or has had its attempts is claimed as it stands, to be ended."""
+    await store.command(1, headers={"ce_expirytime": "2020-01-01T00:00:00Z"})
+    for number in (2, 3):
+        await store.command(number)
+    await store.execute("UPDATE forecast_consumer.command SET attempt = 5 WHERE execucao_id = :id", id=uuid(2))
+    await store.execute("UPDATE forecast_consumer.command SET cancel_reason = 'x' WHERE execucao_id = :id", id=uuid(3))
+    assert [claim.begun for claim in await store.queue().claim(3)] == [False, False, False]
+    assert [await store.status(uuid(number)) for number in (1, 2, 3)] == ["PENDENTE"] * 3
+
+
+async def test_execution_that_cannot_begin_holds_up_no_other(store: Store) -> None:
+    """If one of the claimed cannot be begun none is: all are claimed, and each is begun by who runs it."""
+    for number in (1, 2):
+        await store.command(number)
+    await store.execute("DELETE FROM execucao_planejamento WHERE id = :id", id=uuid(1))  # no step log may refer to it
+    claims = await store.queue().claim(2)
+    assert [(claim.attempt, claim.begun) for claim in claims] == [(1, False), (1, False)]
+    async with store.queue().fenced(claims[1].lease) as work:
+        work.execution.set_out(at(1), planned=False)
+    assert await store.status(uuid(2)) == "EXECUTANDO"

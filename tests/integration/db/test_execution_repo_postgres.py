@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from consumer.db.repositories.execution_repo import ExecutionExistsError, ExecutionRepository, NotDeletableError
-from consumer.db.repositories.records import NewExecution, StepLogRow
+from consumer.db.repositories.records import ExecutionChange, NewExecution, StepLogRow
 from schemas.enums import GatilhoExecucao, StatusExecucao, TipoExecucao
 
 if TYPE_CHECKING:
@@ -101,6 +101,25 @@ async def test_terminal_execution_never_changes(database: Database, end: StatusE
     assert not await call(database, "update", "run", status=StatusExecucao.EXECUTANDO)
     assert not await call(database, "update", "run", error_message="late")
     assert await call(database, "get", "run") == before
+
+
+async def test_changes_of_many_are_those_of_each(database: Database) -> None:
+    """One statement changes what is given of each execution; what has ended or is not there is left out."""
+    await call(database, "insert_many", [new("a"), new("b"), new("ended")])
+    await call(database, "update", "ended", status=StatusExecucao.ERRO, completed_at=NOON)
+    begun = ExecutionChange("b", StatusExecucao.EXECUTANDO, started_at=NOON)
+    done = ExecutionChange(
+        "a", StatusExecucao.PARCIAL, completed_at=NOON, resultado_resumo={"n": 1}, error_message="a\0b"
+    )
+    others = [ExecutionChange(name, StatusExecucao.CONCLUIDO) for name in ("ended", "nobody")]
+    assert await call(database, "change_many", [begun, done, *others]) == {"a", "b"}
+    assert await call(database, "change_many", [ExecutionChange("b", error_message="late")]) == {"b"}
+    first, second, third = [await call(database, "get", name) for name in ("a", "b", "ended")]
+    assert (first.status, first.started_at, first.completed_at) == (StatusExecucao.PARCIAL, None, NOON)
+    assert (first.resultado_resumo, first.error_message) == ({"n": 1}, "ab")
+    assert (second.status, second.started_at, second.completed_at) == (StatusExecucao.EXECUTANDO, NOON, None)
+    assert (second.error_message, third.status) == ("late", StatusExecucao.ERRO)
+    assert await call(database, "change_many", []) == set()
 
 
 async def test_update_of_nothing_or_nobody(database: Database) -> None:

@@ -39,7 +39,7 @@ def stored(store: Store) -> SqlReplayStore:
 
 async def ended(store: Store, number: int = 1) -> str:
     """An execution that ran over several transactions, one of its steps twice, and ended well."""
-    claim = await store.begun(number, headers=HEADERS)
+    claim = await store.claimed(number, headers=HEADERS)
     queue = store.queue()
     async with queue.fenced(claim.lease) as work:
         work.execution.complete_step(Step.LOAD_DATA, at(1.234567), records=3, details=DETAILS)
@@ -66,7 +66,7 @@ async def test_stored_events_are_byte_for_byte_what_was_sent(store: Store) -> No
 
 async def test_failed_and_cancelled_executions_have_their_end(store: Store) -> None:
     """An ERRO that failed a running step, and a cancellation in the queue, are stored like any other end."""
-    claim = await store.begun(1)
+    claim = await store.claimed(1)
     async with store.queue().fenced(claim.lease) as work:
         work.execution.finish(StatusExecucao.ERRO, at(1), error=(ErrorCode.NO_DATA, "nothing \0 there"))
     await store.command(2)
@@ -79,7 +79,7 @@ async def test_failed_and_cancelled_executions_have_their_end(store: Store) -> N
 
 async def test_what_has_not_ended_is_not_told(store: Store) -> None:
     """Nothing is sent again of an execution that is queued or running, and it counts as not ended."""
-    await store.begun(1)
+    await store.claimed(1)
     await store.command(2)
     assert await stored(store).stored_events([uuid(1), uuid(2), uuid(3)]) == []
     known = await stored(store).known([Identity("/tests", f"cmd-{number}") for number in (1, 2, 3)])
@@ -134,9 +134,7 @@ async def test_rerun_keeps_telling_what_it_repeats(store: Store) -> None:
     await store.cancel(1)
     again = RunAgain(store.inbox, stored(store), COMMAND_TOPICS, numbered(50), "r1")
     await again.take([record(event_id="cmd-1", data={"execucao_id": uuid(1)})])
-    [claim] = await store.queue().claim(1)
-    async with store.queue().fenced(claim.lease) as work:
-        work.execution.begin(at(0))
+    await store.queue().claim(1)
     assert [event["replay_of"] for event in await store.events() if event["execucao_id"] == uuid(50)] == [uuid(1)] * 2
 
 

@@ -8,6 +8,7 @@ from consumer.errors import PermanentError, TransitionError
 from consumer.model import TERMINAL, TRANSITIONS
 from consumer.steps import TOTAL_STEPS, Step, percent_done
 from schemas.enums import ErrorCode, StatusExecucao, StepStatus
+from schemas.events import StepLogged
 from tests.builders import at, execution
 
 if TYPE_CHECKING:
@@ -207,3 +208,29 @@ def test_step_event_counts_its_own_products() -> None:
         "products_total": 20,
         "eta_seconds": 1.5,
     }
+
+
+def test_step_that_starts_and_ends_in_one_transaction_is_told_once() -> None:
+    """Only the end of such a step is told, with its start in it, and the sequence has no gap."""
+    made = started()
+    made.start_step(Step.LOAD_DATA, at(2))
+    made.complete_step(Step.LOAD_DATA, at(4), records=3)
+    made.start_step(Step.SEGMENT_SKUS, at(4))
+    told = [one for one in events(made) if isinstance(one, StepLogged)]
+    assert [(one.sequence, one.step_order, one.status) for one in told] == [
+        (1, 1, StepStatus.COMPLETED),
+        (2, 2, StepStatus.RUNNING),
+    ]
+    assert (told[0].started_at, told[0].completed_at, told[0].duration_ms) == (at(2), at(4), 2000)
+
+
+def test_step_that_was_seen_running_is_told_again_at_its_end() -> None:
+    """What an earlier transaction told, or another step's event followed, is never taken back."""
+    made = started()
+    made.start_step(Step.LOAD_DATA, at(2))
+    made.events.clear()  # committed
+    made.complete_step(Step.LOAD_DATA, at(4))
+    made.start_step(Step.EXECUTE_ETS, at(5), products_total=2)
+    made.skip_step(Step.EXECUTE_LGBM_ENSEMBLE, at(5), "no use")
+    made.complete_step(Step.EXECUTE_ETS, at(6))
+    assert [(one.sequence, one.step_order) for one in events(made)] == [(2, 1), (3, 4), (4, 6), (5, 4)]

@@ -21,6 +21,7 @@ class ScriptedRunner:
     def __init__(self, *, stubborn: bool = False) -> None:
         self.started: list[Claim] = []
         self.any_started = asyncio.Event()
+        self.starts: asyncio.Queue[Claim] = asyncio.Queue()
         self.finish = asyncio.Event()
         self.ended: list[str] = []
         self.interrupted: list[LeaseState] = []
@@ -29,6 +30,7 @@ class ScriptedRunner:
     async def run(self, taken: Claim, interruption: asyncio.Future[LeaseState], draining: asyncio.Event) -> None:
         self.started.append(taken)
         self.any_started.set()
+        self.starts.put_nowait(taken)
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self.finish.wait()), interruption]
         if not self._stubborn:
             waits.append(asyncio.ensure_future(draining.wait()))
@@ -75,8 +77,27 @@ async def test_end_of_an_execution_wakes_the_worker() -> None:
     task = asyncio.create_task(bench.worker.run(stopping))
     await bench.runner.any_started.wait()
     bench.runner.finish.set()
-    await turns(50)
-    assert len(bench.runner.started) == 2
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            await bench.runner.starts.get()
+    stopping.set()
+    async with asyncio.timeout(5):
+        await task
+
+
+async def test_executions_that_end_close_together_make_room_for_one_claim() -> None:
+    """A worker waits a moment after an end: what ends meanwhile is claimed for in the same transaction."""
+    bench, stopping = Bench(4), asyncio.Event()
+    task = asyncio.create_task(bench.worker.run(stopping))
+    await turns()
+    first, second = list(bench.worker._running.values())
+    first.interruption.set_result(LeaseState.CANCELLED)
+    await turns(3)
+    second.interruption.set_result(LeaseState.CANCELLED)
+    async with asyncio.timeout(5):
+        for _ in range(4):
+            await bench.runner.starts.get()
+    assert bench.queue.claims_asked == [2, 2]
     stopping.set()
     async with asyncio.timeout(5):
         await task

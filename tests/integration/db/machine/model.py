@@ -11,7 +11,7 @@ from consumer.intake import Intake, IntakeReport
 from consumer.model import Lease
 from consumer.ports import LeaseState
 from schemas.commands import CancelExecution
-from tests.builders import COMMAND_TOPICS, COMPOSER
+from tests.builders import COMMAND_TOPICS, COMPOSER, NOW
 from tests.fakes import FakeInbox, FakeWork, StoredExecution
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from consumer.ports import FencedWork
     from consumer.received import Received
     from schemas.records import RawRecord
+
+
+MAX_ATTEMPTS = 5  # as ``SqlCommandQueue`` has it by default
 
 
 @dataclass(slots=True)
@@ -70,8 +73,12 @@ class Model:
         known = self.standing[execucao_id]
         known.running, known.lease_is_over = True, False
         known.stored.epoch += 1
-        known.stored.execution.attempt += 1
+        execution = known.stored.execution
+        execution.attempt += 1
         self.inbox.state.running.add(execucao_id)
+        if execution.cancel_reason is None and execution.attempt <= MAX_ATTEMPTS:
+            execution.set_out(NOW, planned=known.stored.plan is not None)
+            self._keep(known, execution)
         return Lease(known.item.execucao_id, known.stored.epoch)
 
     def holds(self, lease: Lease) -> bool:
@@ -106,13 +113,9 @@ class Model:
         known = self.standing[lease.execucao_id]
         working = copy.deepcopy(known.stored)
         await action(FakeWork(working, None, None))
-        made = working.execution
-        self.messages.extend(one for event in made.events for one in COMPOSER.compose(event, known.item.cause))
-        # What the next transaction loads is what this one left, and no more.
-        working.execution = _loaded(made)
         known.stored = working
-        self.inbox.state.executions[lease.execucao_id] = working.execution
-        if made.terminal:
+        self._keep(known, working.execution)
+        if working.execution.terminal:
             known.running = False
             self.inbox.state.running.discard(lease.execucao_id)
 
@@ -132,6 +135,11 @@ class Model:
         state = self.inbox.state
         made = {name: execution.status for name, execution in state.executions.items()}
         return {name: str(status) for name, status in (state.unattached | made).items()}
+
+    def _keep(self, known: Standing, made: Execution) -> None:
+        """What the next transaction loads is what this one left, and no more."""
+        self.messages.extend(one for event in made.events for one in COMPOSER.compose(event, known.item.cause))
+        known.stored.execution = self.inbox.state.executions[made.execucao_id] = _loaded(made)
 
     def _give_back(self, known: Standing) -> None:
         known.running = known.lease_is_over = False

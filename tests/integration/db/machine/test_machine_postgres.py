@@ -18,7 +18,7 @@ EXAMPLES = int(os.environ.get("FORECAST_TEST_EXAMPLES", "0"))
 WORTH_REACHING = (
     *("accepted", "duplicates", "cancels", "refused", "rescued", "sent", "sent, not deleted"),
     *("chunk: committed", "chunk: LeaseLostError", "ending: committed", "ending: LeaseLostError"),
-    *("ending: TransitionError", "ending: PermanentError"),
+    "ending: PermanentError",
 )
 
 

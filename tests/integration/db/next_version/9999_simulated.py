@@ -1,14 +1,14 @@
 """What a next version might add: simulated, for the test of a rolling upgrade, never shipped.
 
 Revision: 9999
-Follows: 0001
+Follows: 0002
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
