@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +33,10 @@ def check_connections(engine: Engine, monotonic: Callable[[], float] = time.mono
         since = record.info.get(_CHECKED_IN)
         if since is None:
             return  # just opened
-        idle = monotonic() - since
-        if connection.driver_connection.is_closed() or (idle >= PING_AFTER_SECONDS and not _answers(connection)):
+        driver, idle = connection.driver_connection, monotonic() - since
+        if not driver.is_closed() and _is_half_begun(driver):
+            raise DisconnectionError  # of this one alone
+        if driver.is_closed() or (idle >= PING_AFTER_SECONDS and not _answers(connection)):
             raise InvalidatePoolError
 
     def _answers(connection: Any) -> bool:
@@ -48,3 +50,11 @@ def check_connections(engine: Engine, monotonic: Callable[[], float] = time.mono
 
     event.listen(engine, "checkin", checked_in)
     event.listen(engine, "checkout", checked_out)
+
+
+def _is_half_begun(driver: Any) -> bool:
+    """Whether a BEGIN that failed has left its mark: from then on asyncpg would nest savepoints in a transaction.
+
+    A statement timeout or a cancellation is enough; SQLAlchemy, for which nothing has begun, rolls nothing back.
+    """
+    return driver.is_in_transaction() or driver._top_xact is not None  # noqa: SLF001  asyncpg tells it nowhere else

@@ -182,6 +182,20 @@ async def test_connection_that_does_not_answer_its_ping_is_replaced(
         assert await session.scalar(text("SELECT pg_backend_pid()")) != first
 
 
+async def test_connection_whose_begin_failed_is_replaced(database: Database) -> None:
+    """A BEGIN that was cut short leaves a connection that could only nest transactions; nobody gets it again."""
+    async with database.engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        begin = asyncio.create_task(driver.transaction().start())
+        await asyncio.sleep(0)
+        begin.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await begin
+    async with database.session() as session:
+        await session.execute(text("SELECT 1"))
+        assert (await driver_connection(session)) is not driver
+
+
 async def test_single_statement_commits_itself(database: Database) -> None:
     """What a single statement did stays, whatever its block does then, and no transaction is open around it."""
 
