@@ -52,6 +52,7 @@ WEEKS: Final = 104
 HORIZON: Final = 13
 PARTS: Final = 16  # of the work of one process: few enough to cost nothing, enough to end together
 WARM_PRODUCTS: Final = 4
+CORES: Final = os.cpu_count() or 1  # as many model processes as the service has by itself
 WITHIN: Final = 900.0
 _trained: dict[TargetType, tuple[Any, ...]] = {}  # of this process
 _ENDED: Final = "SELECT status::text FROM execucao_planejamento WHERE status IN ('CONCLUIDO', 'PARCIAL', 'ERRO')"
@@ -120,12 +121,11 @@ async def _tasks(url: str, products: int) -> list[Task]:
 
 
 async def _library(tasks: list[Task]) -> Mapping[str, float]:
-    return {"seconds": await asyncio.to_thread(in_processes, tasks)}
+    return {"seconds": await asyncio.to_thread(in_processes, tasks, CORES)}
 
 
-def in_processes(tasks: list[Task], models: Mapping[TargetType, str] | None = None) -> float:
-    """Seconds that the tasks take in as many processes as there are processors, warm and with ``models`` (paths)."""
-    processes = os.cpu_count() or 1
+def in_processes(tasks: list[Task], processes: int, models: Mapping[TargetType, str] | None = None) -> float:
+    """Seconds that the tasks take in so many processes, warm and with ``models`` (paths)."""
     with multiprocessing.get_context("spawn").Pool(processes, _ready, (models or {},)) as pool:
         pool.map(_forecast, tasks[: processes * 2], chunksize=1)  # every process is up, and its models are loaded
         started = time.perf_counter()

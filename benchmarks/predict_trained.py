@@ -20,7 +20,7 @@ from accuracy.sales import split
 from benchmarks.commands import blast, everything
 from benchmarks.measure import Result, alternate, compare
 from benchmarks.observer import observe, until
-from benchmarks.predict import HORIZON, WITHIN, Task, in_processes
+from benchmarks.predict import CORES, HORIZON, WITHIN, Task, in_processes
 from consumer.db.repositories.copy_text import RESULT_COLUMNS
 from consumer.forecasting.evidence import partner
 from consumer.forecasting.global_model.base import panel
@@ -53,34 +53,41 @@ _WRITTEN: Final = f"""
 
 
 async def measure(stage: Stage) -> list[Result]:
-    """Ours against the library, and against a bare COPY of the rows; seconds, less is better."""
+    """Ours against the library, and against a bare COPY of the rows; seconds, less is better.
+
+    With a model process a core, where whatever the database does is taken from the models, and with one.
+    """
     sales = await asyncio.to_thread(split, stage.size(0, 1_000) or None)
     artefacts = stage.directory / "trained"
+    results: list[Result] = []
     async with temporary_database(stage.server_url, stage.template) as url:
         await load(url, sales)
-        settings = {"FORECAST_ARTEFACT_DIR": str(artefacts)}
-        async with (
-            stage.place(template=url.rsplit("/", 1)[1]) as place,
-            observe(place) as observer,
-            stage.process(place, settings=settings) as process,
-        ):
-            ours = partial(_ours, stage, place, observer, process)
-            await process.meanwhile(observer.assigned())
-            print(f"  train: {(await ours('train'))['seconds']:.0f} s")
-            await ours("predict")  # which model each product gets, and warm processes
-            predicted = await observer.database.fetchval(_PREDICTED)
-            models = await asyncio.to_thread(_models, artefacts)
-            tasks = _tasks(await observer.database.fetch(_PLANNED, predicted), sales, models)
-            rows = [tuple(row) for row in await observer.database.fetch(_WRITTEN, predicted)]
-            rounds = {
-                "ours": partial(ours, "predict"),
-                "library": partial(_library, tasks, models),
-                "copy": partial(_copy, place.url, rows),
-            }
-            measured = await alternate(rounds, stage.rounds)
-    unit = f"s, {len(sales.product_ids):,} real products, trained"
-    seconds = {name: numbers["seconds"] for name, numbers in measured.items()}
-    return [compare("predict", peer, unit, seconds["ours"], seconds[peer]) for peer in ("library", "copy")]
+        async with stage.place(template=url.rsplit("/", 1)[1]) as place, observe(place) as observer:
+            tasks: list[Task] = []
+            for processes in sorted({CORES, 1}, reverse=True):
+                settings = {"FORECAST_ARTEFACT_DIR": str(artefacts), "FORECAST_COMPUTE_PROCESSES": str(processes)}
+                async with stage.process(place, settings=settings) as process:
+                    ours = partial(_ours, stage, place, observer, process)
+                    await process.meanwhile(observer.assigned())
+                    if not tasks:
+                        print(f"  train: {(await ours('train'))['seconds']:.0f} s")
+                    await ours("predict")  # which model each product gets, and warm processes
+                    predicted = await observer.database.fetchval(_PREDICTED)
+                    models = await asyncio.to_thread(_models, artefacts)
+                    tasks = tasks or _tasks(await observer.database.fetch(_PLANNED, predicted), sales, models)
+                    rounds = {
+                        "ours": partial(ours, "predict"),
+                        "library": partial(_library, tasks, models, processes),
+                    }
+                    if not results:
+                        rows = [tuple(row) for row in await observer.database.fetch(_WRITTEN, predicted)]
+                        rounds["copy"] = partial(_copy, place.url, rows)
+                    measured = await alternate(rounds, stage.rounds)
+                named = f"{processes} model process{'es' if processes > 1 else ''}"
+                unit = f"s, {len(sales.product_ids):,} real products, trained, {named}"
+                seconds = {name: numbers["seconds"] for name, numbers in measured.items()}
+                results += [compare("predict", peer, unit, seconds["ours"], seconds[peer]) for peer in list(rounds)[1:]]
+    return results
 
 
 async def load(url: str, sales: Split) -> None:
@@ -156,8 +163,8 @@ def _blocks(
     return tasks
 
 
-async def _library(tasks: list[Task], models: Mapping[TargetType, str]) -> Mapping[str, float]:
-    return {"seconds": await asyncio.to_thread(in_processes, tasks, models)}
+async def _library(tasks: list[Task], models: Mapping[TargetType, str], processes: int) -> Mapping[str, float]:
+    return {"seconds": await asyncio.to_thread(in_processes, tasks, processes, models)}
 
 
 async def _copy(url: str, rows: list[tuple[Any, ...]]) -> Mapping[str, float]:
