@@ -62,7 +62,12 @@ def decided_already(findings: Findings, history: History) -> dict[str, list[str]
         "I1": commands_were_sent(evidence),
         "I2": [*shared.one_terminal_state(evidence), *ends_never_change(findings)],
         "I3": [*epochs_are_current(findings), *attempts_never_fall(findings)],
-        "I4": [*left_behind(findings), *shared.duplicates_are_identical(evidence), *_invented(findings)],
+        "I4": [
+            *left_behind(findings),
+            *deleted_is_on_the_topics(findings),
+            *shared.duplicates_are_identical(evidence),
+            *_invented(findings),
+        ],
         "I5": shared.sequences_without_gaps(evidence),
         "I6": [],
         "I7": [],
@@ -132,6 +137,16 @@ def left_behind(findings: Findings) -> list[str]:
         f"{row.event_id} (row {row.number}) waits since {row.waiting_seconds:.0f} s, row {newest} was published"
         for row in findings.outbox
         if row.waiting_seconds is not None and row.waiting_seconds > LONG_SECONDS and row.number < newest
+    ]
+
+
+def deleted_is_on_the_topics(findings: Findings) -> list[str]:
+    """I4: a row goes when the broker has its message, and no sooner."""
+    published = _published(findings)
+    return [
+        f"{row.event_id} (row {row.number}) was deleted and is not on {row.content[0]}"
+        for row in findings.outbox
+        if row.number in findings.gone and row.content not in published
     ]
 
 

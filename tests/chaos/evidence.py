@@ -19,6 +19,7 @@ from tests.support.journal import Follower, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from tests.chaos.history import History
     from tests.support.topics import Topics
@@ -50,6 +51,7 @@ class Findings:
         evidence: What ``tests.support.invariants`` decides on; its journal has the service's own topics.
         replies: What stands on the reply topics.
         outbox: Every message that was committed, in the order of the rows' ids.
+        gone: Those whose rows were gone before the topics were read: all of them must be there.
         statuses: Every change of a status that was committed, in order.
         fenced: Writes by place, claimed and true epoch, and how many of them there were.
         forecasts: Ended predictions: what their summary says beside what the table holds.
@@ -59,6 +61,7 @@ class Findings:
     replies: Journal
     records: Sequence[RawRecord]
     outbox: Sequence[Audited]
+    gone: AbstractSet[int]
     statuses: Sequence[tuple[str, str, str]]
     fenced: Mapping[tuple[str, int, int], int]
     forecasts: Sequence[Mapping[str, Any]]
@@ -70,6 +73,9 @@ _OUTBOX = """
                 THEN extract(epoch FROM clock_timestamp() - a.created_at)::float END AS waiting
       FROM chaos.outbox AS a
       LEFT JOIN forecast_consumer.outbox AS w ON w.id = a.id ORDER BY a.id"""
+_GONE = (
+    "SELECT id FROM chaos.outbox AS a WHERE NOT EXISTS (SELECT FROM forecast_consumer.outbox AS w WHERE w.id = a.id)"
+)
 _FENCED = "SELECT place, claimed, held, count(*) FROM chaos.fenced_write GROUP BY place, claimed, held"
 _FORECASTS = """
     SELECT e.id, e.status::text, (e.resultado_resumo ->> 'rows')::int AS told,
@@ -83,6 +89,8 @@ _FORECASTS = """
 
 async def gather(url: str, topics: Topics, history: History) -> Findings:
     """Read it all; the servers must be well."""
+    async with connected(url) as connection:
+        gone = {row["id"] for row in await connection.fetch(_GONE)}
     records = await read_commands(topics)
     async with Follower(topics.bootstrap_servers, topics.all[4:]) as follower:
         journal = _without_chance(await follower.to_the_end())
@@ -96,7 +104,7 @@ async def gather(url: str, topics: Topics, history: History) -> Findings:
     bare = await collect(url, topics, (), journal)
     sent = judge(records, topics, history, bare)
     evidence = await collect(url, topics, sent, journal)
-    return Findings(evidence, replies, records, outbox, statuses, fenced, forecasts)
+    return Findings(evidence, replies, records, outbox, gone, statuses, fenced, forecasts)
 
 
 async def read_commands(topics: Topics) -> list[RawRecord]:

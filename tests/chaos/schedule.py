@@ -54,6 +54,7 @@ _PROCESSES: Final = (
     "clock_skew",
     "tiny_pool",
     "database_away_then_kill",
+    "kafka_away_then_kill",
 )
 _KAFKA: Final = (
     "kafka_restart",

@@ -192,6 +192,23 @@ async def database_away_then_kill(rig: Rig, randomness: random.Random, members: 
             rig.servers.postgres_proxy.heal(deliver=False)
 
 
+async def kafka_away_then_kill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
+    """The relay has messages in flight that the broker never gets, and dies."""
+    relays = [member for member in members if "relay" in member.roles]
+    async with contextlib.AsyncExitStack() as held:
+        for member in relays:
+            await held.enter_async_context(member.lock)
+            await member.up(UP_SECONDS)
+        await held.enter_async_context(rig.servers.kafka_trouble())
+        rig.servers.kafka_proxy.cut("blackhole")
+        try:
+            await pause(randomness, 2.5, 3.5)
+            for member in relays:
+                await member.kill()
+        finally:
+            rig.servers.kafka_proxy.heal(deliver=False)
+
+
 async def wait_for_job(rig: Rig, member: Member, within: float) -> bool:
     """Until the member runs an execution, as far as the database can be asked."""
     deadline = time.monotonic() + within

@@ -42,7 +42,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "deleted-early": Mutant(
         "outbox rows are deleted before the broker's acknowledgement",
         relay.delete_early,
-        ("kafka_kill", "sigkill"),
+        ("kafka_away_then_kill",),
         ("I4",),
     ),
     "identity-removed": Mutant(
