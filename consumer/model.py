@@ -7,7 +7,7 @@ What nobody could have seen is not told: of a step that starts and ends within o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NewType
 
 from consumer.errors import PermanentError, TransitionError
@@ -92,14 +92,21 @@ class Execution:
         self._record_status(now)
 
     def set_out(self, now: datetime, *, planned: bool) -> None:
-        """Begin an attempt: without a plan of an earlier one it opens the first step as well.
+        """Begin an attempt; without a plan of an earlier one the first step runs from now on.
+
+        That is told with its end, or by ``start_step`` if it lasts: EXECUTANDO says the same meanwhile.
 
         Raises:
             TransitionError: The execution has ended.
             PermanentError: It was cancelled meanwhile.
         """
         self.begin(now)
-        if not planned:
+        if planned:
+            return
+        state = self.steps.get(Step.LOAD_DATA)
+        if state is None:
+            self.steps[Step.LOAD_DATA] = StepState(StepStatus.RUNNING, now, told=False)
+        elif state.status is not StepStatus.RUNNING:  # an earlier attempt told its end
             self.start_step(Step.LOAD_DATA, now)
 
     def finish(
@@ -131,10 +138,15 @@ class Execution:
         self._record_status(now)
 
     def start_step(self, step: Step, now: datetime, products_total: int | None = None) -> None:
-        """Open a step, or leave it as it is when a resumed execution finds it running; one row logs both attempts."""
+        """Open a step and tell that; one that runs is left as it is, and told if nobody knows of it yet.
+
+        One row logs all attempts at it.
+        """
         self._refuse_ended()
         state = self.steps.get(step)
         if state is not None and state.status is StepStatus.RUNNING:
+            if not state.told:
+                self._record_step(step, now)
             return
         log_id = None if state is None else state.log_id
         self.steps[step] = StepState(StepStatus.RUNNING, now, products_total=products_total, log_id=log_id)
@@ -227,6 +239,8 @@ class Execution:
             self.step_sequence += 1
         self.touched_steps.add(step)
         state = self.steps[step]
+        if not state.told:
+            state = self.steps[step] = replace(state, told=True)
         self.events.append(
             StepLogged(
                 execucao_id=self.execucao_id,

@@ -71,6 +71,7 @@ class StepState:
         records: Rows or products that the step has dealt with.
         products_total: For a model step, how many products it will deal with.
         log_id: The step's row of ``execucao_step_log``, once there is one.
+        told: Whether an event has said that it runs, or how it ended.
     """
 
     status: StepStatus
@@ -80,6 +81,7 @@ class StepState:
     products_total: int | None = None
     details: dict[str, Any] | None = None
     log_id: int | None = None
+    told: bool = True
 
     @property
     def percent(self) -> int:

@@ -225,6 +225,7 @@ class FakeQueue:
         self.present_champion: Champion | None = None
         self.present_tft: Champion | None = None
         self.transactions = 0
+        self._committed = asyncio.Event()
         self.fail_with: Exception | None = None
         self.claims_asked: list[int] = []
 
@@ -277,10 +278,17 @@ class FakeQueue:
         if self.stored[lease.execucao_id].epoch != lease.epoch:
             raise LeaseLostError(f"epoch {lease.epoch}")
         self.transactions += 1
+        self._committed.set()
         self.events += working.execution.events
         working.execution.events.clear()
         working.execution.touched_steps.clear()
         self.stored[lease.execucao_id] = working
+
+    async def committed(self, transactions: int) -> None:
+        """Wait until that many transactions have been committed."""
+        while self.transactions < transactions:
+            self._committed.clear()
+            await self._committed.wait()
 
     async def write(self, lease: Lease, change: Callable[[FencedWork], Awaitable[None]]) -> None:
         async with self.fenced(lease) as work:

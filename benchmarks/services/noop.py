@@ -11,6 +11,7 @@ import numpy as np
 
 import consumer.worker_role
 from consumer.bootstrap import run_service
+from consumer.cli.loading_code import kept_for_good
 from consumer.forecasting.summary import Tally
 from consumer.forecasting.types import (
     ChunkRequest,
@@ -81,4 +82,6 @@ if __name__ == "__main__":
     consumer.worker_role.SqlSalesReader = NoSales  # type: ignore[misc,assignment]
     consumer.worker_role.ProcessCompute = NoCompute  # type: ignore[misc,assignment]
     configure("json", "info")
-    sys.exit(asyncio.run(run_service(Settings())))
+    with kept_for_good():  # as the command line starts the service
+        service = run_service(Settings())
+    sys.exit(asyncio.run(service))

@@ -97,7 +97,7 @@ def steps_to_json(steps: dict[Step, StepState]) -> dict[str, Any]:
 
 
 def steps_from_json(value: dict[str, Any]) -> dict[Step, StepState]:
-    """The inverse of ``steps_to_json``."""
+    """The inverse of ``steps_to_json``; a step that was told has a row in the step log."""
     return {Step(int(order)): _state(entry) for order, entry in value.items()}
 
 
@@ -111,4 +111,5 @@ def _state(entry: list[Any]) -> StepState:
         products_total=total,
         details=details,
         log_id=log_id,
+        told=log_id is not None,
     )

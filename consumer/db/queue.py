@@ -62,6 +62,7 @@ _CLAIM: Final = """
            coalesce(c.expires_at <= clock_timestamp(), false) AS expired"""
 _CLAIM_ROWS: Final = text(_CLAIM.format(columns=EXECUTION_SQL)).columns(payload=JSONB, plan=JSONB, steps=JSONB)
 UNREADABLE_SECONDS: Final = 60.0
+RESCUE_SECONDS: Final = 1.0
 _LEAVE: Final = text("""
     UPDATE forecast_consumer.command
        SET state = 'queued', lease_owner = NULL, lease_until = NULL, attempt = attempt - 1,
@@ -79,6 +80,7 @@ class SqlCommandQueue:
     """``consumer.ports.CommandQueue`` on PostgreSQL; ``committed`` hears of every execution that was saved.
 
     ``heartbeat`` is a connection of its own, so that leases live on while every other connection is taken.
+    Commands of dead processes are looked for at most every ``rescue_seconds``.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class SqlCommandQueue:
         lease_seconds: float,
         max_attempts: int = 5,
         heartbeat: Database | None = None,
+        rescue_seconds: float = RESCUE_SECONDS,
         log: FilteringBoundLogger | None = None,
     ) -> None:
         self._database = database
@@ -104,6 +107,8 @@ class SqlCommandQueue:
         self._champions: dict[str, SharedReading[Champion | None]] = {}
         self._group = GroupCommit(self._fenced)
         self._max_attempts = max_attempts
+        self._rescue_seconds = rescue_seconds
+        self._rescue_at = clock.monotonic()
         self._log: FilteringBoundLogger = log or structlog.get_logger(component="queue")
 
     async def claim(self, limit: int) -> list[Claim]:
@@ -144,8 +149,11 @@ class SqlCommandQueue:
     @transient_errors
     async def _claim_and_begin(self, limit: int, *, begin: bool) -> tuple[list[Claim], list[Unreadable]]:
         begun: list[Execution] = []
+        now = self._clock.monotonic()
+        rescue = now >= self._rescue_at
         async with self._database.transaction() as session:
-            await session.execute(_RESCUE)
+            if rescue:
+                await session.execute(_RESCUE)
             parameters = {"limit": limit, "owner": self._owner, "lease_seconds": self._lease_seconds}
             rows = (await session.execute(_CLAIM_ROWS, parameters)).mappings().all()
             claims, unreadable = read_claims(rows)
@@ -156,6 +164,8 @@ class SqlCommandQueue:
                 claims, saved = begin_claimed(claims, rows, self._clock.now(), self._max_attempts)
                 await save_executions(session, saved, self._composer, self._clock)
                 begun = [execution for execution, _ in saved]
+        if rescue:
+            self._rescue_at = now + self._rescue_seconds
         for execution in begun:
             self._committed(execution)
         return claims, unreadable
@@ -221,7 +231,7 @@ class SqlCommandQueue:
 
     @transient_errors
     async def _champion(self, tipo_modelo: str) -> Champion | None:
-        async with self._database.session() as session:
+        async with self._database.reading() as session:
             return await read_champion(ForecastRepository(session), tipo_modelo)
 
     @transient_errors

@@ -1,4 +1,7 @@
-"""What executions recorded becomes rows: steps, statuses, counters and events, in one statement each."""
+"""What executions recorded becomes rows: steps, statuses, counters and events, one statement for all of it.
+
+Steps that a later transaction will go on with are written before, because their ids are kept beside the command.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import text
 
 from consumer.db.command_rows import steps_to_json
-from consumer.db.outbox import insert_messages
+from consumer.db.outbox import MESSAGE_ARRAYS, MESSAGE_COLUMNS, message_arrays, remember
+from consumer.db.repositories.bulk_sql import CHANGE_SQL, INSERT_STEPS_SQL, change_arrays, new_step_arrays
 from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.repositories.records import ExecutionChange, StepLogRow
 from consumer.db.told import last_words
@@ -16,6 +20,7 @@ from schemas.enums import StatusExecucao
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,7 +30,11 @@ if TYPE_CHECKING:
     from consumer.steps import Step
 
 _COUNTERS: Final = ("execucao_id", "status_sequence", "step_sequence", "products_processed", "products_total")
-_SAVE: Final = text("""
+# All rows that it writes hang on commands that the caller has locked, so the order of its parts matters to nobody.
+_SAVE: Final = text(f"""
+    WITH logged AS ({INSERT_STEPS_SQL}),
+    changed AS ({CHANGE_SQL}),
+    counted AS (
     UPDATE forecast_consumer.command AS c
        SET status_sequence = saved.status_sequence, step_sequence = saved.step_sequence,
            products_processed = saved.products_processed, products_total = saved.products_total,
@@ -37,7 +46,13 @@ _SAVE: Final = text("""
                   cast(:products_processed AS int[]), cast(:products_total AS int[]), cast(:steps AS text[]),
                   cast(:told AS text[]), cast(:terminal AS boolean[]))
         AS saved(execucao_id, status_sequence, step_sequence, products_processed, products_total, steps, told, terminal)
-     WHERE c.execucao_id = saved.execucao_id AND c.comando <> 'cancel'""")
+     WHERE c.execucao_id = saved.execucao_id AND c.comando <> 'cancel'),
+    announced AS (
+    INSERT INTO forecast_consumer.outbox ({MESSAGE_COLUMNS})
+    SELECT {MESSAGE_COLUMNS} FROM {MESSAGE_ARRAYS} WITH ORDINALITY AS message({MESSAGE_COLUMNS}, position)
+     ORDER BY position
+ RETURNING id)
+    SELECT array_agg(id ORDER BY id) FROM announced""")  # noqa: S608 - made of constants
 
 
 async def save_execution(
@@ -51,27 +66,39 @@ async def save_executions(
     session: AsyncSession, saved: Sequence[tuple[Execution, Cause]], composer: Composer, clock: Clock
 ) -> None:
     """The same for executions that are all locked, in as many statements as for one."""
+    if not saved:
+        return
     executions = [execution for execution, _ in saved]
-    repository = ExecutionRepository(session)
-    await _save_steps(repository, executions)
-    await repository.change_many([_change(one, clock) for one in executions if one.moved_from is not None])
+    rows = await _log_steps(session, executions)
     composed = [[(event, composer.compose(event, cause)) for event in one.events] for one, cause in saved]
-    told = [last_words((event, messages[0].value or b"") for event, messages in some) for some in composed]
+    messages = [message for some in composed for _, made in some for message in made]
+    told = [last_words((event, made[0].value or b"") for event, made in some) for some in composed]
+    now = clock.now()
     parameters: dict[str, list[Any]] = {name: [getattr(one, name) for one in executions] for name in _COUNTERS}
-    parameters["steps"] = [json.dumps(steps_to_json(one.steps)) for one in executions]
+    parameters["steps"] = [_steps_to_resume(one) for one in executions]
     parameters["told"] = [json.dumps(words) for words in told]
     parameters["terminal"] = [one.terminal for one in executions]
-    await session.execute(_SAVE, parameters)
-    await insert_messages(session, [message for some in composed for _, messages in some for message in messages])
+    parameters |= new_step_arrays(rows) | message_arrays(messages)
+    parameters |= change_arrays([_change(one, now) for one in executions if one.moved_from is not None])
+    ids = await session.scalar(_SAVE, parameters)
+    remember(session, ids or (), messages)
 
 
-async def _save_steps(repository: ExecutionRepository, executions: Sequence[Execution]) -> None:
+async def _log_steps(session: AsyncSession, executions: Sequence[Execution]) -> list[StepLogRow]:
+    """Write steps whose ids matter; give back those that are yet to be inserted: of executions that end here."""
     touched = [(execution, step) for execution in executions for step in sorted(execution.touched_steps)]
-    if not touched:
-        return
-    ids = await repository.write_step_logs([_step_row(execution, step) for execution, step in touched])
-    for (execution, step), log_id in zip(touched, ids, strict=True):
-        execution.steps[step] = execution.steps[step].logged(log_id)
+    rows = [(execution, step, _step_row(execution, step)) for execution, step in touched]
+    kept = [(execution, step, row) for execution, step, row in rows if row.id is not None or not execution.terminal]
+    if kept:
+        ids = await ExecutionRepository(session).write_step_logs([row for _, _, row in kept])
+        for (execution, step, _), log_id in zip(kept, ids, strict=True):
+            execution.steps[step] = execution.steps[step].logged(log_id)
+    return [row for execution, _, row in rows if row.id is None and execution.terminal]
+
+
+def _steps_to_resume(execution: Execution) -> str:
+    """Nobody goes on with an execution that has ended."""
+    return "{}" if execution.terminal else json.dumps(steps_to_json(execution.steps))
 
 
 def _step_row(execution: Execution, step: Step) -> StepLogRow:
@@ -90,15 +117,15 @@ def _step_row(execution: Execution, step: Step) -> StepLogRow:
     )
 
 
-def _change(execution: Execution, clock: Clock) -> ExecutionChange:
+def _change(execution: Execution, now: datetime) -> ExecutionChange:
     """How the backend's row follows the aggregate."""
     if not execution.terminal:
         began = execution.moved_from is StatusExecucao.PENDENTE
-        return ExecutionChange(execution.execucao_id, execution.status, started_at=clock.now() if began else None)
+        return ExecutionChange(execution.execucao_id, execution.status, started_at=now if began else None)
     return ExecutionChange(
         execution.execucao_id,
         execution.status,
-        completed_at=clock.now(),
+        completed_at=now,
         resultado_resumo=execution.resultado_resumo,
         error_message=execution.error.message if execution.error else None,
     )

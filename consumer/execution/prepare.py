@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedChunk, PlannedProduct
     from consumer.model import Execution
 
-WORTH_TELLING_SECONDS: Final = 1.0  # a step that was faster is told together with what follows: one transaction less
+WORTH_TELLING_SECONDS: Final = 1.0  # what was faster is told together with what follows: one transaction less
 BY_EVIDENCE: Final = "backtest: "  # how ``plan_products`` begins the reason of a choice that differs from the table
 
 _MAY_BE_MISSING: Final = {
@@ -59,12 +59,41 @@ async def prepare(run: Run) -> Prepared:
         PermanentError: There is no product to forecast.
         DrainingError: The process shuts down; what was learned so far is kept.
     """
+    opening = Opening(run)
+    preparing = asyncio.create_task(_prepare(run, opening))
+    try:
+        done, _ = await asyncio.wait((preparing,), timeout=WORTH_TELLING_SECONDS)
+        if not done:
+            await opening.tell()
+        return await preparing
+    finally:
+        if not preparing.done():
+            preparing.cancel()
+            await asyncio.wait((preparing,))
+
+
+class Opening:
+    """Where an attempt without a plan is: in step 1 or, once that has ended, in step 2."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.loaded: tuple[int, datetime] | None = None
+
+    async def tell(self) -> None:
+        """Let subscribers know that the step runs which runs now."""
+        async with self._run.queue.fenced(self._run.claim.lease) as work:
+            if self.loaded is not None:
+                _pass_on_to_segmenting(work.execution, *self.loaded)
+            else:
+                work.execution.start_step(Step.LOAD_DATA, self._run.clock.now())
+
+
+async def _prepare(run: Run, opening: Opening) -> Prepared:
     began = run.clock.monotonic()
     as_of, overviews = await _load(run)
-    loaded = len(overviews), run.clock.now()
+    opening.loaded = loaded = len(overviews), run.clock.now()
     if run.task != "predict" or run.clock.monotonic() - began >= WORTH_TELLING_SECONDS:
-        async with run.queue.fenced(run.claim.lease) as work:
-            _pass_on_to_segmenting(work.execution, *loaded)
+        await opening.tell()
     segments = await segment(run, as_of, overviews)
     found = await find_models(run, segments)
     few = len(segments.profiles) <= run.options.chunk_products

@@ -78,7 +78,6 @@ class Runner:
     async def run(self, claim: Claim, interruption: asyncio.Future[LeaseState], draining: asyncio.Event) -> None:
         """Run one execution to its end, or to the point where somebody else must go on."""
         with bound_contextvars(execucao_id=claim.lease.execucao_id, comando=claim.comando, **claim.origin):
-            self._log.info("execution_claimed", attempt=claim.attempt, epoch=claim.lease.epoch)
             try:
                 await self._attempt(claim, interruption, draining)
             except LeaseLostError:
@@ -97,7 +96,7 @@ class Runner:
         try:
             self._refuse_late(claim)
             await self._until_interrupted(self._job.run(claim, draining), interruption)
-            self._log.info("execution_finished")
+            self._log.info("execution_finished", attempt=claim.attempt, epoch=claim.lease.epoch)
         except LeaseLostError:
             raise
         except PermanentError as error:

@@ -82,6 +82,7 @@ class Worker:
             return 0
         if claims:
             reach("after_claim")
+            self._log.info("executions_claimed", execucao_ids=[claim.lease.execucao_id for claim in claims])
         for claim in claims:
             self._start(claim)
         return len(claims)

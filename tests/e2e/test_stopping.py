@@ -69,6 +69,11 @@ def stop(capsys: pytest.CaptureFixture[str]) -> Stop:
     return lambda service: _stop(service, capsys)
 
 
+def claimed(service: ServiceProcess) -> list[str]:
+    """Executions that the service has said to have claimed."""
+    return [name for line in service.events("executions_claimed") for name in line["execucao_ids"]]
+
+
 async def test_idle(topics: Topics, own_url: str, make_service: MakeService, stop: Stop) -> None:
     """Without work the process leaves at once, and its leases are given up."""
     async with running(topics, own_url, make_service) as service:
@@ -92,7 +97,7 @@ async def test_model_running(topics: Topics, own_url: str, make_service: MakeSer
     """Chunks that would compute for hours are killed with their share of the grace, and handed back uncounted."""
     async with running(topics, own_url, make_service, endless=True, chunk_products=50) as service:
         await produce(topics, [predict(PRODUCTS), predict(PRODUCTS)])
-        await service.until(lambda: len(service.events("execution_claimed")) == 2, "two executions")
+        await service.until(lambda: len(claimed(service)) == 2, "two executions")
         await service.logged("endless_chunk")
         assert await stop(service) > GRACE / 4, "the chunks had no time to end"
     assert await rows(own_url, LEASES) == [("queued", 0, None, None)] * 2
@@ -131,7 +136,7 @@ async def test_postgres_frozen(
     async with running(topics, own_url, make_service, endless=state != "idle") as service:
         if state != "idle":
             await produce(topics, [predict(PRODUCTS)])
-            await service.logged("execution_claimed")
+            await service.logged("executions_claimed")
             await service.logged("endless_chunk")
         own_postgres.pause()
         try:

@@ -28,10 +28,10 @@ INSERT_EXECUTIONS: Final = text("""
 LOCK_EXECUTIONS: Final = text(
     "SELECT id, status::text FROM execucao_planejamento WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
 )
-CHANGE_EXECUTIONS: Final = text("""
+CHANGE_SQL: Final = """
     WITH unfinished AS MATERIALIZED (
         SELECT id FROM execucao_planejamento
-        WHERE id = ANY(CAST(:id AS text[])) AND status IN ('PENDENTE', 'EXECUTANDO') ORDER BY id FOR UPDATE
+        WHERE id = ANY(CAST(:change_id AS text[])) AND status IN ('PENDENTE', 'EXECUTANDO') ORDER BY id FOR UPDATE
     )
     UPDATE execucao_planejamento AS execution
     SET status = coalesce(change.status::"StatusExecucao", execution.status),
@@ -40,15 +40,17 @@ CHANGE_EXECUTIONS: Final = text("""
         resultado_resumo = coalesce(change.resultado_resumo::jsonb, execution.resultado_resumo),
         error_message = coalesce(change.error_message, execution.error_message)
     FROM unnest(
-        CAST(:id AS text[]), CAST(:status AS text[]), CAST(:started_at AS timestamptz[]),
-        CAST(:completed_at AS timestamptz[]), CAST(:resultado_resumo AS text[]), CAST(:error_message AS text[])
+        CAST(:change_id AS text[]), CAST(:change_status AS text[]), CAST(:change_started_at AS timestamptz[]),
+        CAST(:change_completed_at AS timestamptz[]), CAST(:change_resultado_resumo AS text[]),
+        CAST(:change_error_message AS text[])
     ) AS change (id, status, started_at, completed_at, resultado_resumo, error_message)
     JOIN unfinished USING (id)
     WHERE execution.id = unfinished.id
     RETURNING execution.id
-""")
+"""
+CHANGE_EXECUTIONS: Final = text(CHANGE_SQL)
 EXISTING_USERS: Final = text("SELECT id FROM usuario WHERE id = ANY(:ids)")
-INSERT_STEPS: Final = text("""
+INSERT_STEPS_SQL: Final = """
     INSERT INTO execucao_step_log (
         execucao_id, step_name, step_order, status, records_processed, duration_ms, details, started_at,
         completed_at
@@ -57,24 +59,26 @@ INSERT_STEPS: Final = text("""
         execucao_id, step_name, step_order, status, records_processed, duration_ms, details::jsonb,
         started_at, completed_at
     FROM unnest(
-        CAST(:execucao_id AS text[]), CAST(:step_name AS text[]), CAST(:step_order AS smallint[]),
-        CAST(:status AS text[]), CAST(:records_processed AS bigint[]), CAST(:duration_ms AS integer[]),
-        CAST(:details AS text[]), CAST(:started_at AS timestamptz[]), CAST(:completed_at AS timestamptz[])
+        CAST(:step_execucao_id AS text[]), CAST(:step_name AS text[]), CAST(:step_order AS smallint[]),
+        CAST(:step_status AS text[]), CAST(:step_records_processed AS bigint[]), CAST(:step_duration_ms AS integer[]),
+        CAST(:step_details AS text[]), CAST(:step_started_at AS timestamptz[]),
+        CAST(:step_completed_at AS timestamptz[])
     ) WITH ORDINALITY AS step (
         execucao_id, step_name, step_order, status, records_processed, duration_ms, details, started_at,
         completed_at, place
     )
     ORDER BY place
     RETURNING id, execucao_id, step_order
-""")
+"""
+INSERT_STEPS: Final = text(INSERT_STEPS_SQL)
 UPDATE_STEPS: Final = text("""
     UPDATE execucao_step_log AS log
     SET status = step.status, records_processed = step.records_processed, duration_ms = step.duration_ms,
         details = step.details::jsonb, started_at = step.started_at, completed_at = step.completed_at
     FROM unnest(
-        CAST(:id AS bigint[]), CAST(:execucao_id AS text[]), CAST(:status AS text[]),
-        CAST(:records_processed AS bigint[]), CAST(:duration_ms AS integer[]), CAST(:details AS text[]),
-        CAST(:started_at AS timestamptz[]), CAST(:completed_at AS timestamptz[])
+        CAST(:step_id AS bigint[]), CAST(:step_execucao_id AS text[]), CAST(:step_status AS text[]),
+        CAST(:step_records_processed AS bigint[]), CAST(:step_duration_ms AS integer[]), CAST(:step_details AS text[]),
+        CAST(:step_started_at AS timestamptz[]), CAST(:step_completed_at AS timestamptz[])
     ) AS step (
         id, execucao_id, status, records_processed, duration_ms, details, started_at, completed_at
     )
@@ -82,6 +86,7 @@ UPDATE_STEPS: Final = text("""
     RETURNING log.id
 """)
 
+_encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _EXECUTION_TEXTS: Final = ("id", "tipo", "status", "gatilho", "created_by")
 _STEP_CHANGES: Final = (
     *("execucao_id", "status", "records_processed", "duration_ms"),
@@ -97,24 +102,22 @@ def execution_arrays(executions: Sequence[NewExecution]) -> dict[str, list[Any]]
 
 def change_arrays(changes: Sequence[ExecutionChange]) -> dict[str, list[Any]]:
     """Parameters of ``CHANGE_EXECUTIONS``. PostgreSQL's text holds no NUL, which a library's message may have."""
-    arrays = _arrays(changes, ("id", "status", "started_at", "completed_at"))
+    messages = [change.error_message and change.error_message.replace("\0", "") for change in changes]
     return {
-        **arrays,
-        "resultado_resumo": [json_text(change.resultado_resumo) for change in changes],
-        "error_message": [change.error_message and change.error_message.replace("\0", "") for change in changes],
+        **_arrays(changes, ("id", "status", "started_at", "completed_at"), "change_"),
+        "change_resultado_resumo": [json_text(change.resultado_resumo) for change in changes],
+        "change_error_message": messages,
     }
 
 
 def new_step_arrays(rows: Sequence[StepLogRow]) -> dict[str, list[Any]]:
     """Parameters of ``INSERT_STEPS``."""
-    arrays = _arrays(rows, ("step_name", "step_order", *_STEP_CHANGES))
-    return {**arrays, "details": [json_text(row.details) for row in rows]}
+    return _step_arrays(rows, ("step_name", "step_order", *_STEP_CHANGES))
 
 
 def step_arrays(rows: Sequence[StepLogRow]) -> dict[str, list[Any]]:
     """Parameters of ``UPDATE_STEPS``."""
-    arrays = _arrays(rows, ("id", *_STEP_CHANGES))
-    return {**arrays, "details": [json_text(row.details) for row in rows]}
+    return _step_arrays(rows, ("id", *_STEP_CHANGES))
 
 
 def json_text(value: Mapping[str, Any] | None) -> str | None:
@@ -123,8 +126,13 @@ def json_text(value: Mapping[str, Any] | None) -> str | None:
     Raises:
         ValueError: A number in it is not finite, which JSON cannot say.
     """
-    return None if value is None else json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
+    return None if value is None else _encode(dict(value))
 
 
-def _arrays(rows: Sequence[object], names: Sequence[str]) -> dict[str, list[Any]]:
-    return {name: [getattr(row, name) for row in rows] for name in names}
+def _step_arrays(rows: Sequence[StepLogRow], names: Sequence[str]) -> dict[str, list[Any]]:
+    arrays = {f"step_{name.removeprefix('step_')}": [getattr(row, name) for row in rows] for name in names}
+    return {**arrays, "step_details": [json_text(row.details) for row in rows]}
+
+
+def _arrays(rows: Sequence[object], names: Sequence[str], prefix: str = "") -> dict[str, list[Any]]:
+    return {prefix + name: [getattr(row, name) for row in rows] for name in names}

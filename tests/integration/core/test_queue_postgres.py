@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,6 +76,35 @@ async def test_expired_lease_is_rescued_with_a_new_epoch(store: Store) -> None:
     assert (new.lease, new.attempt) == (Lease(uuid(1), 2), 2)
     assert await store.queue().extend([old.lease]) == {old.lease: LeaseState.LOST}
     assert await store.queue("w2").extend([new.lease]) == {new.lease: LeaseState.HELD}
+
+
+async def test_orphans_are_looked_for_once_a_second(store: Store) -> None:
+    """A worker that claims all the time takes orphans over within a second, and does not look for them each time."""
+    await store.claimed()
+    queue = store.queue("w2")
+    assert await queue.claim(1) == []
+    await store.expire_leases()
+    store.clock.seconds += 0.9
+    assert await queue.claim(1) == []
+    store.clock.seconds += 0.2
+    assert [claim.lease for claim in await queue.claim(1)] == [Lease(uuid(1), 2)]
+
+
+async def test_first_step_that_lasts_is_told_and_stays_one_row(store: Store) -> None:
+    """What the claim kept to itself is told by a successor too: it runs since the first claim, and ends in its row."""
+    await store.claimed()
+    await store.expire_leases()
+    [claim] = await store.queue("w2").claim(1)
+    for seconds in (60, 61):
+        async with store.queue().fenced(claim.lease) as work:
+            work.execution.start_step(Step.LOAD_DATA, at(seconds))
+    logged = "SELECT status, started_at, completed_at FROM execucao_step_log"
+    assert await store.rows(logged) == [("RUNNING", at(0), None)]
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.complete_step(Step.LOAD_DATA, at(62), records=3)
+    assert await store.rows(logged) == [("COMPLETED", at(0), at(62))]
+    told = await store.events("forecast.step-log")
+    assert [(one["sequence"], one["status"]) for one in told] == [(1, "RUNNING"), (2, "COMPLETED")]
 
 
 async def test_heartbeat_prolongs_the_lease(store: Store) -> None:
@@ -239,7 +269,7 @@ async def test_fence_refuses_an_unknown_execution(store: Store) -> None:
 
 
 async def test_claim_begins_what_it_takes(store: Store) -> None:
-    """All claimed executions stand EXECUTANDO with their first step running, in the transaction of the claim."""
+    """All claimed executions stand EXECUTANDO, in the transaction of the claim; their first step is not told yet."""
     for number in (1, 2):
         await store.command(number)
     store.committed.clear()
@@ -249,15 +279,14 @@ async def test_claim_begins_what_it_takes(store: Store) -> None:
         (uuid(1), "EXECUTANDO", at(0)),
         (uuid(2), "EXECUTANDO", at(0)),
     ]
-    assert await store.rows("SELECT execucao_id, step_order, status FROM execucao_step_log ORDER BY 1") == [
-        (uuid(1), 1, "RUNNING"),
-        (uuid(2), 1, "RUNNING"),
-    ]
+    assert await store.rows("SELECT execucao_id FROM execucao_step_log") == []
+    assert await store.events("forecast.step-log") == []
+    assert [state[:2] for state in (await store.row(2))["steps"].values()] == [["RUNNING", at(0).isoformat()]]
     assert [one["status"] for one in await store.events() if one["execucao_id"] == uuid(2)] == [
         "PENDENTE",
         "EXECUTANDO",
     ]
-    tables = ("forecast_consumer.command", "execucao_planejamento", "execucao_step_log")
+    tables = ("forecast_consumer.command", "execucao_planejamento")
     assert len({one for table in tables for one in await store.rows(f"SELECT xmin::text FROM {table}")}) == 1
     assert sorted(one.execucao_id for one in store.committed) == [uuid(1), uuid(2)]
 
@@ -277,7 +306,9 @@ async def test_execution_that_cannot_begin_holds_up_no_other(store: Store) -> No
     """If one of the claimed cannot be begun none is: all are claimed, and each is begun by who runs it."""
     for number in (1, 2):
         await store.command(number)
-    await store.execute("DELETE FROM execucao_planejamento WHERE id = :id", id=uuid(1))  # no step log may refer to it
+    steps = {"1": ["COMPLETED", "2026-11-23T12:00:00Z", "2026-11-23T12:00:01Z", 3, None, None, 99]}  # no such row
+    sql = "UPDATE forecast_consumer.command SET steps = cast(:steps AS jsonb) WHERE execucao_id = :id"
+    await store.execute(sql, steps=json.dumps(steps), id=uuid(1))
     claims = await store.queue().claim(2)
     assert [(claim.attempt, claim.begun) for claim in claims] == [(1, False), (1, False)]
     async with store.queue().fenced(claims[1].lease) as work:

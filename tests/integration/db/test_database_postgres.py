@@ -225,3 +225,14 @@ async def test_transaction_after_a_single_statement_is_one(database: Database) -
         await fail()
     async with database.single() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM target")) == 0
+
+
+async def test_reading_opens_no_transaction(database: Database) -> None:
+    """A session that reads is none of a transaction: each statement sees what was committed before it."""
+    async with database.reading() as session:
+        assert await session.scalar(text("SELECT to_regclass('late') IS NULL"))
+        pooled = await (await session.connection()).get_raw_connection()
+        assert not pooled.driver_connection.is_in_transaction()
+        async with database.single() as connection:
+            await connection.execute(text("CREATE TABLE late (id int)"))
+        assert await session.scalar(text("SELECT count(*) FROM late")) == 0

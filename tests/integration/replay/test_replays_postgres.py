@@ -60,7 +60,7 @@ async def test_stored_events_are_byte_for_byte_what_was_sent(store: Store) -> No
     execucao_id = await ended(store)
     first = {one.event_id: one for one in await store.messages()}
     again = await stored(store).stored_events([execucao_id])
-    assert [one.event_id.split(":", 1)[1] for one in again] == ["step:3", "step:6", "step:7", "status:4"]
+    assert [one.event_id.split(":", 1)[1] for one in again] == ["step:2", "step:5", "step:6", "status:4"]
     assert again == [first[one.event_id] for one in again]
 
 
@@ -73,7 +73,7 @@ async def test_failed_and_cancelled_executions_have_their_end(store: Store) -> N
     await store.cancel(2)
     first = {one.event_id: one for one in await store.messages()}
     again = await stored(store).stored_events([uuid(1), uuid(2)])
-    assert [one.event_id for one in again] == [f"{uuid(1)}:step:2", f"{uuid(1)}:status:3", f"{uuid(2)}:status:2"]
+    assert [one.event_id for one in again] == [f"{uuid(1)}:step:1", f"{uuid(1)}:status:3", f"{uuid(2)}:status:2"]
     assert again == [first[one.event_id] for one in again]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from consumer.steps import Step
 from schemas.enums import StatusExecucao, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from consumer.model import Execution
+    from consumer.steps import StepState
     from schemas.events import ExecutionStatusChanged, StepLogged
 
 
@@ -28,12 +30,21 @@ def check_statuses(statuses: Sequence[ExecutionStatusChanged], *, ended: bool) -
     assert all((percent == 100) == event.terminal for percent, event in zip(percents, statuses[1:], strict=False))
 
 
+def untold(execution: Execution) -> list[tuple[Step, StepState]]:
+    """Steps that no event has told of."""
+    return [(step, state) for step, state in execution.steps.items() if not state.told]
+
+
 def check_steps(steps: Sequence[StepLogged], execution: Execution) -> None:
-    """The last event of each step tells its state, and no step runs on in an execution that failed."""
+    """The last event of each step tells its state, but for a first step that runs since a moment ago.
+
+    No step runs on in an execution that failed.
+    """
     last = {event.step_order: event for event in steps}
     assert {order: event.status for order, event in last.items()} == {
-        int(step): state.status for step, state in execution.steps.items()
+        int(step): state.status for step, state in execution.steps.items() if state.told
     }
+    assert all(step is Step.LOAD_DATA and state.status is StepStatus.RUNNING for step, state in untold(execution))
     assert all((event.completed_at is None) == (event.status is StepStatus.RUNNING) for event in steps)
     if execution.status is StatusExecucao.ERRO:
         assert StepStatus.RUNNING not in {state.status for state in execution.steps.values()}

@@ -224,6 +224,24 @@ def test_step_that_starts_and_ends_in_one_transaction_is_told_once() -> None:
     assert (told[0].started_at, told[0].completed_at, told[0].duration_ms) == (at(2), at(4), 2000)
 
 
+@pytest.mark.parametrize("lasts", [True, False])
+def test_first_step_runs_from_the_beginning_and_is_told_when_it_lasts(*, lasts: bool) -> None:
+    """Setting out tells EXECUTANDO alone; step 1 is told once if it ends at once, and its time counts from there."""
+    made = execution()
+    made.accept(at(0))
+    made.set_out(at(1), planned=False)
+    assert [type(one).__name__ for one in events(made)] == ["ExecutionStatusChanged"] * 2
+    assert (events(made)[1].progress.step, made.touched_steps) == (1, set())
+    made.events.clear()  # committed
+    for _ in range(2 if lasts else 0):
+        made.start_step(Step.LOAD_DATA, at(3))
+    committed = events(made)
+    made.events.clear()
+    made.complete_step(Step.LOAD_DATA, at(4), records=3)
+    told = [(one.sequence, one.status, one.started_at) for one in [*committed, *events(made)]]
+    assert told == [*([(1, "RUNNING", at(1))] * lasts), (1 + lasts, "COMPLETED", at(1))]
+
+
 def test_step_that_was_seen_running_is_told_again_at_its_end() -> None:
     """What an earlier transaction told, or another step's event followed, is never taken back."""
     made = started()

@@ -43,13 +43,16 @@ class ExecutionMachine(RuleBasedStateMachine):
         return self.execution.status is StatusExecucao.EXECUTANDO
 
     @rule()
-    def begin(self) -> None:
+    def set_out(self) -> None:
+        planned = self.step > Step.SEGMENT_SKUS
         if self.execution.terminal:
             with pytest.raises(TransitionError):
-                self.execution.begin(self.tick())
+                self.execution.set_out(self.tick(), planned=planned)
             return
         self.execution.attempt += 1
-        self.execution.begin(self.tick())
+        self.execution.set_out(self.tick(), planned=planned)
+        if not planned:
+            self.step = Step.LOAD_DATA
 
     @precondition(lambda self: self.running and self.step is not Step.FINALIZE)
     @rule(skip=st.booleans())

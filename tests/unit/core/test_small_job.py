@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.errors import LeaseLostError, TransientError
+from consumer.errors import LeaseLostError, PermanentError, TransientError
+from consumer.execution import prepare
 from consumer.execution.run import DrainingError
 from consumer.forecasting.types import ChunkRequest
-from schemas.enums import ClasseABC, ClasseXYZ, CommandKind, PadraoDemanda, StatusExecucao
+from consumer.steps import Step
+from schemas.enums import ClasseABC, ClasseXYZ, CommandKind, ErrorCode, PadraoDemanda, StatusExecucao
 from tests.builders import claim
 from tests.fakes import FakeSales, ManualClock
 from tests.unit.core.job_bench import STEADY, Bench
@@ -44,7 +46,7 @@ async def test_small_execution_is_one_transaction_after_its_beginning() -> None:
     assert bench.queue.transactions == 2
     assert (bench.stored.plan, bench.stored.chunks) == (None, {})
     ends = [DONE, DONE, SKIPPED, DONE, DONE, SKIPPED, DONE, SKIPPED, DONE, DONE]
-    assert bench.steps == [(1, RUNNING), *enumerate(ends, start=1)]
+    assert bench.steps == [*enumerate(ends, start=1)]
     assert [event.sequence for event in bench.statuses] == [1, 2, 3]
     assert set(bench.stored.results) == set(STEADY | SPARSE)
 
@@ -81,6 +83,41 @@ async def test_small_leaves_what_chunks_leave(kind: CommandKind, patience: float
     assert [model.metricas_treino for model, _ in whole.stored.models] == [
         model.metricas_treino for model, _ in cut.stored.models
     ]
+
+
+@pytest.mark.parametrize(
+    ("slow", "told"), [("overview", [(1, RUNNING)]), ("profiles", [(1, DONE), (2, RUNNING)])], ids=["load", "segment"]
+)
+async def test_planner_sees_the_step_that_lasts(
+    monkeypatch: pytest.MonkeyPatch, slow: str, told: list[tuple[int, str]]
+) -> None:
+    """A first or second step that is not over in a moment is told to run while it does; the rest follows once."""
+    monkeypatch.setattr(prepare, "WORTH_TELLING_SECONDS", 0.0)
+    bench = small()
+    read, hanging = getattr(bench.sales, slow), asyncio.Event()
+
+    async def hang(*arguments: Any) -> Any:
+        await hanging.wait()
+        return await read(*arguments)
+
+    setattr(bench.sales, slow, hang)
+    job = asyncio.create_task(bench.run())
+    await bench.queue.committed(2)
+    assert bench.steps == told
+    hanging.set()
+    await job
+    assert len(bench.steps) == len(set(bench.steps))
+    assert set(bench.outcome.values()) == {DONE, SKIPPED}
+
+
+async def test_failure_before_anything_was_told_fails_the_first_step() -> None:
+    """An execution that ends in ERRO while its first step runs tells that step as FAILED, begun with the claim."""
+    bench = Bench(FakeSales({}))
+    with pytest.raises(PermanentError):
+        await bench.run()
+    execution = bench.stored.execution
+    execution.finish(StatusExecucao.ERRO, execution.steps[Step.LOAD_DATA].started_at, error=(ErrorCode.NO_DATA, "none"))
+    assert [(event.step_order, event.status) for event in execution.events[:-1]] == [(1, "FAILED")]
 
 
 async def test_what_takes_longer_is_stored_and_told_and_computed_once() -> None:

@@ -71,6 +71,15 @@ async def test_worker_claims_as_much_as_it_has_room_for() -> None:
     assert await bench.worker.run_once() == 2
 
 
+async def test_one_line_of_the_log_names_all_that_a_claim_brought() -> None:
+    """However many executions come with a claim, they are one line; a claim that brings none is no news."""
+    bench = Bench(2)
+    await bench.worker.run_once()
+    await bench.worker.run_once()
+    ids = [claim(number=number).lease.execucao_id for number in range(2)]
+    assert bench.log.entries == [{"event": "executions_claimed", "log_level": "info", "execucao_ids": ids}]
+
+
 async def test_end_of_an_execution_wakes_the_worker() -> None:
     """A full worker claims the next command as soon as one ends, not at its next poll."""
     bench, stopping = Bench(2, executions=1), asyncio.Event()
@@ -177,8 +186,8 @@ async def test_failing_heartbeat_interrupts_nobody() -> None:
     async with asyncio.timeout(5):
         await bench.worker.heartbeat()
     await turns()
-    assert (bench.worker.running, bench.log.names) == (1, ["heartbeat_failed"] * 2)
-    assert bench.log.entries[1]["error"] == "timed out"
+    assert (bench.worker.running, bench.log.names) == (1, ["executions_claimed", *["heartbeat_failed"] * 2])
+    assert bench.log.entries[2]["error"] == "timed out"
 
 
 async def test_idle_worker_sends_no_heartbeat() -> None:
@@ -223,4 +232,4 @@ async def test_runner_that_raises_is_logged_and_frees_its_place() -> None:
     bench.runner.run = broken  # type: ignore[method-assign, assignment]  # one failing method in one test
     await bench.worker.run_once()
     await turns()
-    assert (bench.worker.running, bench.log.names) == (0, ["execution_task_failed"])
+    assert (bench.worker.running, bench.log.names) == (0, ["executions_claimed", "execution_task_failed"])

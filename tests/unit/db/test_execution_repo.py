@@ -91,9 +91,9 @@ async def test_update_sets_what_is_given_where_not_ended() -> None:
     statement, given = session.scalars.await_args.args
     assert "status IN ('PENDENTE', 'EXECUTANDO')" in str(statement)
     assert {name: value for name, [value] in given.items() if value is not None} == {
-        "id": "run",
-        "status": "ERRO",
-        "error_message": "ab",
+        "change_id": "run",
+        "change_status": "ERRO",
+        "change_error_message": "ab",
     }
 
 
@@ -167,8 +167,8 @@ async def test_new_and_known_steps_are_one_statement_each() -> None:
     assert await ExecutionRepository(session).write_step_logs(rows) == [11, 7, 12]
     assert session.execute.await_count == session.scalars.await_count == 1
     assert session.execute.await_args.args[1]["step_order"] == [1, 3]
-    assert session.scalars.await_args.args[1]["id"] == [7]
-    assert session.scalars.await_args.args[1]["details"] == ['{"a":1}']
+    assert session.scalars.await_args.args[1]["step_id"] == [7]
+    assert session.scalars.await_args.args[1]["step_details"] == ['{"a":1}']
 
 
 async def test_unknown_step_row_is_named() -> None:
