@@ -55,7 +55,7 @@ async def save_executions(
     repository = ExecutionRepository(session)
     await _save_steps(repository, executions)
     await repository.change_many([_change(one, clock) for one in executions if one.moved_from is not None])
-    composed = [[(event, composer.compose(event, cause)) for event in one.events] for one, cause in saved]
+    composed = [list(zip(one.events, composer.compose_all(one.events, cause), strict=True)) for one, cause in saved]
     told = [last_words((event, messages[0].value or b"") for event, messages in some) for some in composed]
     parameters: dict[str, list[Any]] = {name: [getattr(one, name) for one in executions] for name in _COUNTERS}
     parameters["steps"] = [json.dumps(steps_to_json(one.steps)) for one in executions]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -254,7 +253,7 @@ async def test_message_that_fits_no_batch_is_refused_alone(bad: OutboxMessage) -
     """What cannot be written as a record is final for itself; those around it pass."""
     producer, status = FakeProducer(), Settings().topic_status
     around = [message("a", topic=status), message("b", topic=status)]
-    outcomes = await publishing(producer).publish([around[0], replace(bad, topic=status), around[1]])
+    outcomes = await publishing(producer).publish([around[0], bad._replace(topic=status), around[1]])
     assert [type(outcome) for outcome in outcomes] == [type(None), RecordRefusedError, type(None)]
     assert producer.sent == [status] * 2
 
