@@ -49,6 +49,7 @@ class KafkaLine:
         self._limits = limits
         self._seconds = seconds
         self._sent: deque[Sent] = deque()
+        self._handing_over: set[asyncio.Timeout] = set()
         self.broken = False
 
     async def send(self, messages: Sequence[OutboxMessage]) -> Sent:
@@ -70,6 +71,9 @@ class KafkaLine:
         """Throw the producer away; what it has not sent fails, and readers drop what arrives twice."""
         self.broken = True
         await close_producer(self._producer)
+        for limit in self._handing_over:  # who waits for room would wait to the end of its time
+            if not limit.expired():
+                limit.reschedule(0)
         for sent in self._sent:
             sent.give_up()
 
@@ -77,8 +81,10 @@ class KafkaLine:
         own = topic in self._own_topics
         # Whatever happens next, nothing unacknowledged counts as sent.
         sent.settle(positions, PublishError(f"not acknowledged by the broker in time on {topic}"))
+        limit = asyncio.timeout_at(sent.deadline)
         try:
-            async with asyncio.timeout_at(sent.deadline):
+            async with limit:
+                self._handing_over.add(limit)
                 if not own:
                     await self._know_topic(topic)
                 partitions = sorted(await self._producer.partitions_for(topic))
@@ -92,6 +98,8 @@ class KafkaLine:
             self._failed(positions, error, sent, own=own)
         except RecordRefusedError as error:
             sent.settle(positions, error)
+        finally:
+            self._handing_over.discard(limit)
 
     def _fill(self, topic: str, partitions: Sequence[int], positions: Sequence[int], sent: Sent) -> Iterator[Batch]:
         """The batches of a topic; what cannot be in one is refused, and nothing else."""

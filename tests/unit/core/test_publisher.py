@@ -40,6 +40,8 @@ class FakeProducer:
         self.waiting: list[asyncio.Future[object]] | None = None
         self.appears: str | None = None
         self.takes_at_most: int | None = None  # bytes of a batch
+        self.waits, self.room = asyncio.Event(), asyncio.Event()
+        self.room.set()
         self.client = SimpleNamespace(
             cluster=SimpleNamespace(
                 partitions_for_topic=lambda topic: {0} if topic in self.known else None,
@@ -68,6 +70,8 @@ class FakeProducer:
 
     async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[object]:
         assert (batch.closed(), partition) == (True, 0)
+        self.waits.set()
+        await self.room.wait()
         if self.full:
             self.full = False
             raise KafkaTimeoutError
@@ -207,6 +211,20 @@ def test_memory_of_missing_topics_is_bounded() -> None:
     missing.add("6")
     clock.seconds = REMEMBER_SECONDS
     assert (len(missing), "6" in missing, "5" in missing) == (1, True, False)
+
+
+async def test_closing_a_line_ends_what_waits_for_room() -> None:
+    """A batch behind one that nobody will take any more does not hold up the next line until its own time is over."""
+    producer, status = FakeProducer(), Settings().topic_status
+    producer.room.clear()
+    line = await publishing(producer).line()
+    sending = asyncio.create_task(line.send([message("a", topic=status)]))
+    await producer.waits.wait()
+    await line.close()
+    async with asyncio.timeout(2):
+        receipt = await sending
+    assert (receipt.complete, [type(outcome) for outcome in await receipt.wait()]) == (True, [PublishError])
+    assert producer.sent == []
 
 
 async def test_messages_of_a_partition_go_as_one_batch() -> None:
