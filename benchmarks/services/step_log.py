@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from consumer.ports import Claim, CommandQueue
 
 TRANSACTIONS = 10
-PASSES = 10  # over all steps in one transaction; of a step that begins and ends in it the end alone is told
-EVENTS = 1 + TRANSACTIONS * PASSES * len(Step)  # of one execution, whose first step begins with the claim
+PASSES = 5  # over all steps in one transaction: they all begin, then they all end
+EVENTS = TRANSACTIONS * PASSES * len(Step) * 2  # of one execution; its first step begins with the claim
 
 
 class LoggingJob:
@@ -40,6 +40,7 @@ class LoggingJob:
                 for _ in range(PASSES):
                     for step in Step:
                         work.execution.start_step(step, self._clock.now())
+                    for step in Step:
                         work.execution.complete_step(step, self._clock.now(), records=200, details={"products": 200})
         async with self._queue.fenced(claim.lease) as work:
             work.execution.finish(StatusExecucao.CONCLUIDO, self._clock.now(), resumo={})
