@@ -1,7 +1,8 @@
-"""``python -m benchmarks.profiling intake|noop|stages [COUNT]``: where the time goes, in the process and the database.
+"""``python -m benchmarks.profiling intake|noop|step_log|stages [COUNT]``: where the time goes, in process and database.
 
 py-spy samples the service's processor time while it works; pg_stat_statements counts what reaches the database.
-``stages`` takes the time of each stage of an acknowledgement instead, at a hundred commands a second.
+``step_log`` counts executions and tells what one of their events costs. ``stages`` takes the time of each stage of an
+acknowledgement instead, at a hundred commands a second.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmarks.filling import fill
 from benchmarks.intake import ROLES
 from benchmarks.noop import SETTINGS
 from benchmarks.observer import observe
+from benchmarks.services.step_log import EVENTS
 from benchmarks.stage import SERVICE, module, open_stage, servers
 from benchmarks.travel import travel
 
@@ -70,7 +72,7 @@ async def main(what: str, count: int) -> None:
     """Run the work once under both lenses and print what they saw."""
     with servers(PRELOAD) as (postgres, bootstrap_servers, kind):
         async with open_stage(postgres, bootstrap_servers, kind, 1, quick=True) as stage:
-            command, settings = (SERVICE, ROLES) if what == "intake" else (module("services.noop"), SETTINGS)
+            command, settings = (SERVICE, ROLES) if what == "intake" else (module(f"services.{what}"), SETTINGS)
             async with (
                 stage.place() as place,
                 observe(place) as observer,
@@ -88,6 +90,7 @@ async def main(what: str, count: int) -> None:
                         spy.send_signal(2)
                         await spy.wait()
                 spent = process_seconds(process.pid) - spent[0], server_seconds(stage.postgres_pid) - spent[1]
+                count *= EVENTS if what == "step_log" else 1
                 print(f"{count} x {what}: {spent[0] / count * 1000:.3f} ms of the process each,", end=" ")
                 print(f"{spent[1] / count * 1000:.3f} ms of the database each")
                 _print_statements(await observer.database.fetch(_STATEMENTS), count)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from schemas.enums import EventType
 from schemas.events import CommandRejected, ExecutionStatusChanged
 from schemas.replies import (
+    ReplyHeaders,
     dead_letter_headers,
     event_id,
     nest_rejection_headers,
     nest_status_headers,
     rejection_id,
     rejection_key,
-    reply_headers,
 )
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from schemas.events import StepLogged
     from schemas.records import Envelope, RawHeaders, ReplyTo
 
+    Event = ExecutionStatusChanged | StepLogged
 
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
+
+class OutboxMessage(NamedTuple):
     """A message as it goes to the broker; the same bytes however often it is sent. ``event_id`` names it in logs."""
 
     event_id: str
@@ -39,8 +41,7 @@ class OutboxMessage:
     headers: RawHeaders
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """The command that an event answers; every part may be missing."""
 
     command_id: str | None = None
@@ -78,14 +79,16 @@ class Composer:
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
 
-    def compose(self, event: ExecutionStatusChanged | StepLogged, cause: Cause) -> list[OutboxMessage]:
+    def compose(self, event: Event, cause: Cause) -> list[OutboxMessage]:
         """The messages of one event; a status goes to a waiting NestJS client as well."""
-        if isinstance(event, ExecutionStatusChanged):
-            return self._status(event, cause)
-        name = event_id(event.execucao_id, "step", event.sequence)
-        headers = _headers(name, EventType.STEP_LOG, event.occurred_at, event.execucao_id, cause)
-        key = event.execucao_id.encode()
-        return [OutboxMessage(name, self._topics.step_log, None, key, event.to_json(), headers)]
+        return self._compose(event, cause, _headers(event.execucao_id, cause))
+
+    def compose_all(self, events: Sequence[Event], cause: Cause) -> list[list[OutboxMessage]]:
+        """The messages of each of an execution's events."""
+        if not events:
+            return []
+        headers = _headers(events[0].execucao_id, cause)
+        return [self._compose(event, cause, headers) for event in events]
 
     def refuse(self, refused: Refused, now: datetime) -> list[OutboxMessage]:
         """Dead letter and rejection of a bad record, and the error of a waiting NestJS client."""
@@ -102,7 +105,7 @@ class Composer:
         )
         name = rejection_id(raw)
         key = rejection_key(refused.execucao_id, refused.envelope.source, refused.envelope.id)
-        headers = _headers(name, EventType.COMMAND_REJECTED, now, refused.execucao_id, cause)
+        headers = _headers(refused.execucao_id, cause).of(name, EventType.COMMAND_REJECTED, now)
         # Kafka takes a record with neither key nor value, the client does not: an empty key is as near as it gets.
         letter_key = b"" if raw.key is None and raw.value is None else raw.key
         letter_headers = dead_letter_headers(raw, refused.reason, [error.message for error in refused.errors])
@@ -115,10 +118,14 @@ class Composer:
             messages.append(_reply(name, cause.reply, key, None, (*headers, *extra)))
         return messages
 
-    def _status(self, event: ExecutionStatusChanged, cause: Cause) -> list[OutboxMessage]:
-        name = event_id(event.execucao_id, "status", event.sequence)
-        headers = _headers(name, EventType.STATUS, event.occurred_at, event.execucao_id, cause)
+    def _compose(self, event: Event, cause: Cause, common: ReplyHeaders) -> list[OutboxMessage]:
         key, value = event.execucao_id.encode(), event.to_json()
+        if not isinstance(event, ExecutionStatusChanged):
+            name = event_id(event.execucao_id, "step", event.sequence)
+            headers = common.of(name, EventType.STEP_LOG, event.occurred_at)
+            return [OutboxMessage(name, self._topics.step_log, None, key, value, headers)]
+        name = event_id(event.execucao_id, "status", event.sequence)
+        headers = common.of(name, EventType.STATUS, event.occurred_at)
         messages = [OutboxMessage(name, self._topics.status, None, key, value, headers)]
         if cause.reply is not None and self._topics.honours(cause.reply):
             extra = nest_status_headers(cause.reply.correlation_id, last=event.terminal)
@@ -130,11 +137,8 @@ def _reply(name: str, reply: ReplyTo, key: bytes, value: bytes | None, headers: 
     return OutboxMessage(f"{name}:reply", reply.topic, reply.partition, key, value, headers)
 
 
-def _headers(name: str, kind: EventType, time: datetime, subject: str | None, cause: Cause) -> RawHeaders:
-    return reply_headers(
-        event_id=name,
-        event_type=kind,
-        time=time,
+def _headers(subject: str | None, cause: Cause) -> ReplyHeaders:
+    return ReplyHeaders(
         subject=subject,
         correlation_id=cause.correlation_id,
         causation_id=cause.command_id,

@@ -1,6 +1,7 @@
 """The three events, past tense: what the service tells. Their field order is the contract's."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import (
@@ -20,6 +21,7 @@ from schemas.errors import FieldError
 TERMINAL_STATUSES: Final = frozenset({StatusExecucao.CONCLUIDO, StatusExecucao.PARCIAL, StatusExecucao.ERRO})
 
 
+@lru_cache(64)  # what happens in one transaction happens at few moments, each told several times an event
 def iso_milliseconds(moment: datetime) -> str:
     """Write an aware datetime as the wire has it: UTC, milliseconds, ``Z``, like JavaScript's ``toISOString``."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)

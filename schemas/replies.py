@@ -30,45 +30,52 @@ def rejection_key(execucao_id: str | None, source: str, command_id: str) -> byte
     return (execucao_id or f"{source}:{command_id}").encode()
 
 
-def reply_headers(
-    *,
-    event_id: str,
-    event_type: EventType,
-    time: datetime,
-    subject: str | None,
-    correlation_id: str | None = None,
-    causation_id: str | None = None,
-    traceparent: str | None = None,
-    tracestate: str | None = None,
-) -> Headers:
-    """Build the headers of an outgoing event; what is None is left out.
+class ReplyHeaders:
+    """The headers of events that answer one command; what they have in common is made once. What is None is left out.
 
     Args:
-        event_id: From ``event_id`` or ``rejection_id``.
-        event_type: ``ce_type``.
-        time: ``ce_time``, aware.
         subject: The execucao_id, if there is one.
         correlation_id: The command's, echoed.
         causation_id: The command's id.
         traceparent: W3C trace context, continued; ``tracestate`` goes only with it.
         tracestate: See ``traceparent``.
     """
-    optional = (
-        ("ce_correlationid", correlation_id),
-        ("ce_causationid", causation_id),
-        ("traceparent", traceparent),
-        ("tracestate", tracestate if traceparent else None),
-    )
-    return (
-        _SPECVERSION,
-        ("ce_id", event_id.encode()),
-        _SOURCE,
-        ("ce_type", event_type.encode()),
-        *(() if subject is None else (("ce_subject", subject.encode()),)),
-        ("ce_time", iso_milliseconds(time).encode()),
-        *[(name, text.encode()) for name, text in optional if text is not None],
-        _CONTENT_TYPE,
-    )
+
+    def __init__(
+        self,
+        *,
+        subject: str | None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
+    ) -> None:
+        optional = (
+            ("ce_correlationid", correlation_id),
+            ("ce_causationid", causation_id),
+            ("traceparent", traceparent),
+            ("tracestate", tracestate if traceparent else None),
+        )
+        self._subject = () if subject is None else (("ce_subject", subject.encode()),)
+        self._behind_time = (*((name, text.encode()) for name, text in optional if text is not None), _CONTENT_TYPE)
+
+    def of(self, event_id: str, event_type: EventType, time: datetime) -> Headers:
+        """The headers of one event.
+
+        Args:
+            event_id: From ``event_id`` or ``rejection_id``.
+            event_type: ``ce_type``.
+            time: ``ce_time``, aware.
+        """
+        return (
+            _SPECVERSION,
+            ("ce_id", event_id.encode()),
+            _SOURCE,
+            ("ce_type", event_type.encode()),
+            *self._subject,
+            ("ce_time", iso_milliseconds(time).encode()),
+            *self._behind_time,
+        )
 
 
 def nest_status_headers(correlation_id: str, *, last: bool) -> Headers:

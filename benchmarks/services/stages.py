@@ -14,8 +14,9 @@ from consumer.bootstrap import run_service
 from consumer.db.inbox import SqlInboxTransaction
 from consumer.db.outbox import SqlOutbox
 from consumer.intake import Intake
-from consumer.kafka.line import KafkaLine, Sent
+from consumer.kafka.line import KafkaLine
 from consumer.kafka.reader import KafkaReader
+from consumer.kafka.receipt import Sent
 from consumer.outbox import Relay
 from consumer.settings import Settings
 from consumer.telemetry.logs import configure

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from consumer.ports import Claim, CommandQueue
 
 TRANSACTIONS = 10
-PASSES = 5  # over all steps in one transaction
-EVENTS = TRANSACTIONS * PASSES * len(Step) * 2  # of one execution; a step begins and ends
+PASSES = 5  # over all steps in one transaction: they all begin, then they all end
+EVENTS = TRANSACTIONS * PASSES * len(Step) * 2  # of one execution; its first step begins with the claim
 
 
 class LoggingJob:
@@ -32,13 +32,15 @@ class LoggingJob:
 
     async def run(self, claim: Claim, _draining: asyncio.Event) -> None:
         """Log every step again and again, then end."""
-        async with self._queue.fenced(claim.lease) as work:
-            work.execution.begin(self._clock.now())
+        if not claim.begun:
+            async with self._queue.fenced(claim.lease) as work:
+                work.execution.set_out(self._clock.now(), planned=False)
         for _ in range(TRANSACTIONS):
             async with self._queue.fenced(claim.lease) as work:
                 for _ in range(PASSES):
                     for step in Step:
                         work.execution.start_step(step, self._clock.now())
+                    for step in Step:
                         work.execution.complete_step(step, self._clock.now(), records=200, details={"products": 200})
         async with self._queue.fenced(claim.lease) as work:
             work.execution.finish(StatusExecucao.CONCLUIDO, self._clock.now(), resumo={})

@@ -23,7 +23,7 @@ class KnownMessages:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._messages: dict[int, OutboxMessage] = {}
+        self._messages: dict[int, tuple[OutboxMessage, int]] = {}  # with their sizes
         self._bytes = 0
         self.wanted = False
 
@@ -36,7 +36,7 @@ class KnownMessages:
             size = _size(message)
             if self._bytes + size > self._most_bytes:
                 return
-            self._messages[row] = message
+            self._messages[row] = message, size
             self._bytes += size
 
     def take(self, row: int, event_id: str) -> OutboxMessage | None:
@@ -44,18 +44,22 @@ class KnownMessages:
 
         A server that was restored gives out ids again: a row is known by both its names.
         """
-        message = self._messages.pop(row, None)
-        if message is None:
+        known = self._messages.pop(row, None)
+        if known is None:
             return None
-        self._bytes -= _size(message)
+        message, size = known
+        self._bytes -= size
         return message if message.event_id == event_id else None
 
     def forget_before(self, row: int | None) -> None:
         """Drop what another relay has published or parked: ids below the oldest that waits; all, if none does."""
         for gone in [known for known in self._messages if row is None or known < row]:
-            self._bytes -= _size(self._messages.pop(gone))
+            self._bytes -= self._messages.pop(gone)[1]
 
 
 def _size(message: OutboxMessage) -> int:
-    headers = sum(len(value or b"") for _, value in message.headers)
-    return len(message.value or b"") + headers + _OVERHEAD_BYTES
+    size = len(message.value or b"") + _OVERHEAD_BYTES
+    for _, value in message.headers:
+        if value is not None:
+            size += len(value)
+    return size

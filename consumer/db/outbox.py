@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from sqlalchemy import text
 
 from consumer.db.database import after_commit
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
     from schemas.records import RawHeaders
 
-_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 LET_GO_SECONDS: Final = 0.5  # at the very end of a shutdown, perhaps with a database that does not answer
 
 _COLUMNS: Final = {
@@ -100,13 +100,19 @@ def remember(session: AsyncSession, ids: Sequence[int], messages: Sequence[Outbo
 
 def encode_headers(headers: RawHeaders) -> bytes:
     """Headers as JSON; Latin-1 maps every byte to one character, so that any value survives, and no value is null."""
-    pairs = [[name, None if value is None else value.decode("latin-1")] for name, value in headers]
-    return _to_json(pairs).encode("utf-8", "surrogatepass")
+    pairs = [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
+    try:
+        return to_json(pairs)
+    except PydanticSerializationError:  # half a surrogate pair in a name, which only the standard library writes down
+        return json.dumps(pairs, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def decode_headers(value: bytes) -> RawHeaders:
     """The inverse of ``encode_headers``."""
-    pairs = json.loads(value.decode("utf-8", "surrogatepass"))
+    try:
+        pairs = from_json(value)
+    except ValueError:
+        pairs = json.loads(value.decode("utf-8", "surrogatepass"))
     return tuple((name, None if text is None else text.encode("latin-1")) for name, text in pairs)
 
 

@@ -70,7 +70,7 @@ async def save_executions(
         return
     executions = [execution for execution, _ in saved]
     rows = await _log_steps(session, executions)
-    composed = [[(event, composer.compose(event, cause)) for event in one.events] for one, cause in saved]
+    composed = [list(zip(one.events, composer.compose_all(one.events, cause), strict=True)) for one, cause in saved]
     messages = [message for some in composed for _, made in some for message in made]
     told = [last_words((event, made[0].value or b"") for event, made in some) for some in composed]
     now = clock.now()

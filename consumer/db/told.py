@@ -6,7 +6,6 @@ the text that was sent: JSONB keeps a string as it is, while it would sort the f
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from schemas.enums import StepStatus
@@ -38,13 +37,13 @@ def retold(told: Mapping[str, str], cause: Cause, composer: Composer) -> list[Ou
 
     Key and headers follow from event and cause as they did the first time; the value is the text that was kept.
     """
-    unanswered = replace(cause, reply=None)
+    unanswered = cause._replace(reply=None)
     steps = [(parse_step_log(text.encode()), text) for name, text in told.items() if name != _STATUS]
     events: list[tuple[Event, str]] = [*sorted(steps, key=lambda step: step[0].sequence)]
     if _STATUS in told:
         events.append((parse_status(told[_STATUS].encode()), told[_STATUS]))
     return [
-        replace(message, value=text.encode())
+        message._replace(value=text.encode())
         for event, text in events
         for message in composer.compose(event, unanswered)
     ]

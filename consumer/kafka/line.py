@@ -1,4 +1,4 @@
-"""One idempotent producer as a line on which nothing overtakes, and what became of what was sent on it."""
+"""One idempotent producer as a line on which nothing overtakes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,24 @@ import asyncio
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.errors import (
-    InvalidTopicError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    RecordTooLargeError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-)
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from consumer.errors import PublishError, RecordRefusedError
+from consumer.kafka.batches import Filling
 from consumer.kafka.closing import close_producer
+from consumer.kafka.partitioning import partition_of
+from consumer.kafka.receipt import HandedOver, Sent, outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
+    from consumer.kafka.batches import Batch, BatchLimits
     from consumer.kafka.missing import MissingTopics
     from consumer.outbound import OutboxMessage
 
 REPLY_METADATA_SECONDS: Final = 3.0  # a NestJS client may name a reply topic that does not exist, or not yet
 LOOK_SECONDS: Final = 0.2
-_FINAL: Final = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeError, InvalidTopicError)
-_FINAL_ON_REPLIES: Final = (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, AssertionError)
-
-Outcome = Exception | None
 
 
 class KafkaLine:
@@ -44,15 +36,20 @@ class KafkaLine:
         producer: Of aiokafka, idempotent.
         own_topics: What is not one of them is a client's reply topic, which may be missing.
         missing: Reply topics that were not there lately.
+        limits: How large batches may be.
         seconds: For the acknowledgement of what is sent.
     """
 
-    def __init__(self, producer: Any, own_topics: AbstractSet[str], missing: MissingTopics, seconds: float) -> None:
+    def __init__(
+        self, producer: Any, own_topics: AbstractSet[str], missing: MissingTopics, limits: BatchLimits, seconds: float
+    ) -> None:
         self._producer = producer
         self._own_topics = own_topics
         self._missing = missing
+        self._limits = limits
         self._seconds = seconds
         self._sent: deque[Sent] = deque()
+        self._handing_over: set[asyncio.Timeout] = set()
         self.broken = False
 
     async def send(self, messages: Sequence[OutboxMessage]) -> Sent:
@@ -60,7 +57,7 @@ class KafkaLine:
 
         Nothing waits longer than the publish timeout: aiokafka's idempotent producer would wait for ever.
         """
-        sent = Sent(messages, asyncio.get_running_loop().time() + self._seconds)
+        sent = Sent(messages, asyncio.get_running_loop().time() + self._seconds, self._limits)
         while self._sent and self._sent[0].complete:
             self._sent.popleft()
         self._sent.append(sent)
@@ -74,42 +71,67 @@ class KafkaLine:
         """Throw the producer away; what it has not sent fails, and readers drop what arrives twice."""
         self.broken = True
         await close_producer(self._producer)
+        for limit in self._handing_over:  # who waits for room would wait to the end of its time
+            if not limit.expired():
+                limit.reschedule(0)
         for sent in self._sent:
             sent.give_up()
 
     async def _send_topic(self, topic: str, positions: Sequence[int], sent: Sent) -> None:
         own = topic in self._own_topics
-        unknown = PublishError(f"not acknowledged by the broker in time on {topic}")
-        for position in positions:  # whatever happens next, nothing unacknowledged counts as sent
-            sent.outcomes[position] = unknown
+        # Whatever happens next, nothing unacknowledged counts as sent.
+        sent.settle(positions, PublishError(f"not acknowledged by the broker in time on {topic}"))
+        limit = asyncio.timeout_at(sent.deadline)
         try:
-            async with asyncio.timeout_at(sent.deadline):
+            async with limit:
+                self._handing_over.add(limit)
                 if not own:
                     await self._know_topic(topic)
-                for position in positions:
+                partitions = sorted(await self._producer.partitions_for(topic))
+                for batch in self._fill(topic, partitions, positions, sent):
                     if self.broken:
                         return
-                    try:
-                        sent.await_future(position, await self._send(sent.messages[position]), own=own)
-                    except (KafkaError, AssertionError) as error:
-                        outcome = _outcome(error, own=own)
-                        sent.outcomes[position] = outcome
-                        self.broken |= isinstance(outcome, PublishError)
+                    await self._send_batch(topic, batch, sent, own=own)
         except TimeoutError:
             self.broken = True
+        except KafkaError as error:
+            self._failed(positions, error, sent, own=own)
         except RecordRefusedError as error:
-            for position in positions:
-                sent.outcomes[position] = error
+            sent.settle(positions, error)
+        finally:
+            self._handing_over.discard(limit)
 
-    async def _send(self, message: OutboxMessage) -> asyncio.Future[object]:
-        future: asyncio.Future[object] = await self._producer.send(
-            message.topic,
-            value=message.value,
-            key=message.key,
-            partition=message.partition,
-            headers=list(message.headers),
-        )
-        return future
+    def _fill(self, topic: str, partitions: Sequence[int], positions: Sequence[int], sent: Sent) -> Iterator[Batch]:
+        """The batches of a topic; what cannot be in one is refused, and nothing else."""
+        filling = Filling(self._producer.create_batch, self._limits.of(topic))
+        available = tuple(self._producer.client.cluster.available_partitions_for_topic(topic) or ())
+        for position in positions:
+            message = sent.messages[position]
+            partition = message.partition
+            if partition is None:
+                partition = partition_of(message.key, partitions, available)
+            elif partition not in partitions:
+                sent.settle((position,), RecordRefusedError(f"{topic} has no partition {partition}"))
+                continue
+            try:
+                filling.add(position, partition, message)
+            except (MessageSizeTooLargeError, TypeError, ValueError) as error:
+                sent.settle((position,), RecordRefusedError(f"{type(error).__name__}: {error}"))
+        return filling.batches()
+
+    async def _send_batch(self, topic: str, batch: Batch, sent: Sent, *, own: bool) -> None:
+        batch.builder.close()
+        try:
+            future = await self._producer.send_batch(batch.builder, topic, partition=batch.partition)
+        except (KafkaError, AssertionError) as error:
+            self._failed(batch.positions, error, sent, own=own)
+        else:
+            sent.await_batch(HandedOver(topic, batch, future, own))
+
+    def _failed(self, positions: Sequence[int], error: Exception, sent: Sent, *, own: bool) -> None:
+        outcome = outcome_of(error, own=own)
+        sent.settle(positions, outcome)
+        self.broken |= isinstance(outcome, PublishError)
 
     async def _know_topic(self, topic: str) -> None:
         """See that a reply topic is there; wait a moment for a new one, and the less, the more were missing lately.
@@ -137,63 +159,3 @@ class KafkaLine:
                 raise TimeoutError from error
             self._missing.add(topic)
             raise RecordRefusedError(f"reply topic {topic!r} is not there") from error
-
-
-class Sent:
-    """``consumer.ports.Receipt``: until something else is known, nothing counts as acknowledged."""
-
-    def __init__(self, messages: Sequence[OutboxMessage], deadline: float) -> None:
-        self.messages = messages
-        self.deadline = deadline
-        self.outcomes: list[Outcome] = [None] * len(messages)
-        self._waiting: list[tuple[int, asyncio.Future[object], bool]] = []
-
-    def await_future(self, position: int, future: asyncio.Future[object], *, own: bool) -> None:
-        """Take the outcome of a message from its future."""
-        future.add_done_callback(_look_at)  # one that is given up must not be told as forgotten when it fails later
-        self._waiting.append((position, future, own))
-
-    @property
-    def complete(self) -> bool:
-        """Whether every outcome is there without waiting."""
-        return all(future.done() for _, future, _ in reversed(self._waiting))
-
-    def give_up(self) -> None:
-        """Nothing will be acknowledged any more."""
-        for _, future, _ in self._waiting:
-            future.cancel()
-
-    async def wait(self) -> list[Outcome]:
-        """The outcome of each message; what the broker has not said by the deadline stays unknown."""
-        try:
-            async with asyncio.timeout_at(self.deadline):
-                for position, future, own in self._waiting:
-                    self.outcomes[position] = await _acknowledged(future, own=own)
-        except TimeoutError:
-            pass
-        return self.outcomes
-
-
-def _look_at(future: asyncio.Future[object]) -> None:
-    if not future.cancelled():
-        future.exception()
-
-
-async def _acknowledged(future: asyncio.Future[object], *, own: bool) -> Outcome:
-    if not future.done():
-        await asyncio.wait((future,))
-    if future.cancelled():
-        return PublishError("not acknowledged by the broker before the producer was given up")
-    error = future.exception()
-    if error is None:
-        return None
-    if not isinstance(error, KafkaError):
-        raise error
-    return _outcome(error, own=own)
-
-
-def _outcome(error: Exception, *, own: bool) -> Outcome:
-    reason = f"{type(error).__name__}: {error}"
-    if isinstance(error, _FINAL) or (not own and isinstance(error, _FINAL_ON_REPLIES)):
-        return RecordRefusedError(reason)
-    return PublishError(reason)

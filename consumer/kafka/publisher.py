@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner, murmur2
 
 from consumer.clock import SystemClock
 from consumer.errors import PublishError
+from consumer.kafka.batches import BATCH_BYTES, MAX_REQUEST_BYTES, BatchLimits
 from consumer.kafka.closing import close_producer
 from consumer.kafka.connection import connection_arguments
 from consumer.kafka.line import KafkaLine
 from consumer.kafka.missing import MissingTopics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from structlog.typing import FilteringBoundLogger
 
     from consumer.clock import Clock
     from consumer.outbound import OutboxMessage
     from consumer.settings import Settings
-
-MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024  # a dead letter is as large as the record was; the broker has the last word
-BATCH_BYTES: Final = 256 * 1024
-REMEMBERED_KEYS: Final = 4096  # an execution's events have one key, and its hash is computed in Python
 
 
 class KafkaPublisher:
@@ -38,6 +33,7 @@ class KafkaPublisher:
         self._settings = settings
         self._log = log
         self._missing = MissingTopics(clock or SystemClock())
+        self._limits = BatchLimits()
         self._own_topics = {settings.topic_status, settings.topic_step_log, settings.topic_dlq}
         self._own_topics |= set(settings.command_topics.values())
         self._line: KafkaLine | None = None
@@ -85,7 +81,6 @@ class KafkaPublisher:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
-            partitioner=same_partition(),
             max_batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=int(settings.publish_timeout_seconds * 1000),
@@ -99,18 +94,5 @@ class KafkaPublisher:
                 message = f"no broker at {settings.bootstrap_servers}: {type(error).__name__}"
                 raise PublishError(message) from error
             raise
-        return KafkaLine(producer, self._own_topics, self._missing, settings.publish_timeout_seconds)
-
-
-def same_partition() -> Callable[[bytes | None, Sequence[int], Sequence[int]], int]:
-    """The partitioner that every Kafka client has by default, with a memory for keys that come again and again."""
-    default = DefaultPartitioner()
-    hash_of: Callable[[bytes], int] = lru_cache(REMEMBERED_KEYS)(murmur2)
-
-    def partition(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
-        if key is None:
-            chosen: int = default(key, every, available)
-            return chosen
-        return every[(hash_of(key) & 0x7FFFFFFF) % len(every)]
-
-    return partition
+        seconds = settings.publish_timeout_seconds
+        return KafkaLine(producer, self._own_topics, self._missing, self._limits, seconds)

@@ -22,6 +22,7 @@ from tests.support.topics import admin_client
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from consumer.outbound import OutboxMessage
     from tests.support.kafka_server import KafkaServer
     from tests.support.topics import Topics
 
@@ -198,18 +199,42 @@ async def test_oversize_message_is_refused_and_the_others_pass(topics: Topics) -
     await topics.create()
     batch = [message(name, topic=topics.status, key=b"k", value=name.encode()) for name in "abcd"]
     batch[1] = message("b", topic=topics.status, key=b"k", value=b"x" * 2_000_000)
-    left, outcomes = batch, {}
     async with KafkaPublisher(settings_of(topics), CapturedLog().log) as publisher:
-        for _ in range(3):
-            for one, outcome in zip(left, await publisher.publish(left), strict=True):
-                outcomes[one.event_id] = outcome
-            left = [one for one in left if isinstance(outcomes[one.event_id], PublishError)]
-            if not left:
-                break
+        outcomes = await publish_until_known(publisher, batch)
     assert isinstance(outcomes.pop("b"), RecordRefusedError)
     assert outcomes == {"a": None, "c": None, "d": None}
     values = [one.value for one in await consume(topics, topics.status, 3)]
     assert list(dict.fromkeys(values)) == [b"a", b"c", b"d"]
+
+
+@pytest.mark.full_broker
+async def test_topic_that_takes_small_batches_loses_only_what_is_too_large_by_itself(topics: Topics) -> None:
+    """A broker refuses a batch as a whole: every message that the topic would take arrives, in order."""
+    async with admin_client(topics.bootstrap_servers) as admin:
+        limit = {"max.message.bytes": "20000"}
+        await admin.create_topics([NewTopic(topics.status, 1, 1, topic_configs=limit)])
+    topics.created.append(topics.status)
+    names = [f"e{number:02}" for number in range(60)]
+    batch = [message(name, topic=topics.status, key=b"k", value=name.encode() * 300) for name in names]
+    batch[30] = message("e30", topic=topics.status, key=b"k", value=b"x" * 30_000)
+    async with KafkaPublisher(settings_of(topics), CapturedLog().log) as publisher:
+        outcomes = await publish_until_known(publisher, batch)
+    assert isinstance(outcomes.pop("e30"), RecordRefusedError)
+    assert outcomes == {name: None for name in names if name != "e30"}
+    values = [one.value[:3].decode() for one in await consume(topics, topics.status, 59)]
+    assert list(dict.fromkeys(values)) == list(outcomes)
+
+
+async def publish_until_known(publisher: KafkaPublisher, left: Sequence[OutboxMessage]) -> dict[str, Exception | None]:
+    """As the relay does: what is unknown is sent again, in its order, until every outcome is known."""
+    outcomes: dict[str, Exception | None] = {}
+    async with asyncio.timeout(60):
+        while left:
+            for one, outcome in zip(left, await publisher.publish(left), strict=True):
+                if not isinstance(outcome, PublishError):
+                    outcomes[one.event_id] = outcome
+            left = [one for one in left if one.event_id not in outcomes]
+    return dict(sorted(outcomes.items()))
 
 
 @pytest.mark.full_broker

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 
 import psutil
@@ -9,10 +10,13 @@ from benchmarks.commands import predict
 from benchmarks.cpu import server_seconds
 from benchmarks.observer import until
 from benchmarks.peers import rows
+from benchmarks.services.step_log import EVENTS, LoggingJob
 from consumer.received import Received, receive
 from schemas.enums import TopicKind
+from schemas.events import StepLogged
 from schemas.records import RawRecord
-from tests.builders import uuid
+from tests.builders import claim, uuid
+from tests.fakes import FakeQueue
 
 
 def test_the_command_that_everybody_gets_is_valid() -> None:
@@ -46,3 +50,10 @@ def test_a_servers_processor_time_includes_its_children() -> None:
     """At least what the process itself has used counts."""
     own = psutil.Process(os.getpid()).cpu_times()
     assert server_seconds(os.getpid()) >= own.user + own.system
+
+
+async def test_the_step_events_that_are_waited_for_are_told() -> None:
+    """Too few would never come, too many would be counted without having been waited for."""
+    queue = FakeQueue()
+    await LoggingJob(queue).run(queue.add(claim()), asyncio.Event())
+    assert sum(isinstance(event, StepLogged) for event in queue.events) == EVENTS

@@ -11,7 +11,7 @@ from schemas.enums import CommandKind, EventType, GatilhoExecucao, RejectionCode
 from schemas.errors import FieldError
 from schemas.events import CommandRejected, ErrorInfo, ExecutionStatusChanged, Progress, StepLogged
 from schemas.records import RawRecord
-from schemas.replies import event_id, reply_headers
+from schemas.replies import ReplyHeaders, event_id
 
 if TYPE_CHECKING:
     from consumer.client.events import Body
@@ -79,14 +79,8 @@ def record(body: Body, *, causation_id: str | None = COMMAND, topic: str = "fore
         name, kind = event_id(body.execucao_id, "step", body.sequence), EventType.STEP_LOG
     else:
         name, kind = event_id(body.execucao_id, "status", body.sequence), EventType.STATUS
-    headers = reply_headers(
-        event_id=name,
-        event_type=kind,
-        time=body.occurred_at,
-        subject=body.execucao_id,
-        correlation_id="corr-1",
-        causation_id=causation_id,
-    )
+    common = ReplyHeaders(subject=body.execucao_id, correlation_id="corr-1", causation_id=causation_id)
+    headers = common.of(name, kind, body.occurred_at)
     key = (body.execucao_id or "key").encode()
     return RawRecord(topic, 0, 0, 0, key, body.to_json(), headers)
 

@@ -65,6 +65,17 @@ def test_the_same_event_makes_the_same_bytes() -> None:
     )
 
 
+def test_events_of_one_execution_composed_together_are_the_same() -> None:
+    """What events have in common is made once, and no byte of them changes by that."""
+    made = execution()
+    made.accept(at(0))
+    made.begin(at(1))
+    made.start_step(Step.LOAD_DATA, at(2))
+    each = [COMPOSER.compose(event, cause("web.reply", 2)) for event in made.events]
+    assert COMPOSER.compose_all(made.events, cause("web.reply", 2)) == each
+    assert COMPOSER.compose_all([], cause()) == []
+
+
 def test_waiting_client_gets_each_status_and_the_last_one_completes() -> None:
     """A NestJS client gets a copy on its partition with its correlation id; only the last is marked disposed."""
     made = execution()

@@ -2,22 +2,28 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.errors import PublishError, RecordRefusedError
 from consumer.kafka import line as module
+from consumer.kafka.batches import BATCH_BYTES, MAX_REQUEST_BYTES
 from consumer.kafka.line import KafkaLine
 from consumer.kafka.missing import MOST, REMEMBER_SECONDS, MissingTopics
-from consumer.kafka.publisher import KafkaPublisher, same_partition
+from consumer.kafka.partitioning import partition_of
+from consumer.kafka.publisher import KafkaPublisher
 from consumer.settings import Settings
 from tests.builders import message
 from tests.fakes import CapturedLog, ManualClock
+
+if TYPE_CHECKING:
+    from consumer.outbound import OutboxMessage
 
 REPLY = "web.reply"
 
@@ -33,8 +39,14 @@ class FakeProducer:
         self.away = self.full = False
         self.waiting: list[asyncio.Future[object]] | None = None
         self.appears: str | None = None
+        self.takes_at_most: int | None = None  # bytes of a batch
+        self.waits, self.room = asyncio.Event(), asyncio.Event()
+        self.room.set()
         self.client = SimpleNamespace(
-            cluster=SimpleNamespace(partitions_for_topic=lambda topic: {0} if topic in self.known else None),
+            cluster=SimpleNamespace(
+                partitions_for_topic=lambda topic: {0} if topic in self.known else None,
+                available_partitions_for_topic=lambda _: {0},
+            ),
             fetch_all_metadata=self._fetch,
             close=_nothing,
         )
@@ -53,16 +65,24 @@ class FakeProducer:
         self.known.add(topic)
         return {0}
 
-    async def send(self, topic: str, **_: Any) -> asyncio.Future[object]:
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(BATCH_BYTES, 0)
+
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[object]:
+        assert (batch.closed(), partition) == (True, 0)
+        self.waits.set()
+        await self.room.wait()
         if self.full:
             self.full = False
             raise KafkaTimeoutError
-        self.sent.append(topic)
+        self.sent += [topic] * batch.record_count()
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        if self.waiting is None:
-            done.set_result(None)
-        else:
+        if self.waiting is not None:
             self.waiting.append(done)
+        elif self.takes_at_most is not None and batch.size() > self.takes_at_most:
+            done.set_exception(MessageSizeTooLargeError())
+        else:
+            done.set_result(None)
         return done
 
 
@@ -78,8 +98,13 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def publishing(producer: FakeProducer, clock: ManualClock | None = None) -> KafkaPublisher:
     made = KafkaPublisher(Settings(), CapturedLog().log, clock or ManualClock())
-    made._line = KafkaLine(producer, made._own_topics, made._missing, Settings().publish_timeout_seconds)
+    made._line = line_of(made, producer)
     return made
+
+
+def line_of(publisher: KafkaPublisher, producer: FakeProducer) -> KafkaLine:
+    seconds = Settings().publish_timeout_seconds
+    return KafkaLine(producer, publisher._own_topics, publisher._missing, publisher._limits, seconds)
 
 
 async def reply(publisher: KafkaPublisher, topic: str = REPLY) -> Exception | None:
@@ -155,13 +180,14 @@ async def test_closing_a_line_completes_its_receipts() -> None:
     producer, status = FakeProducer(), Settings().topic_status
     producer.waiting = []
     line = await publishing(producer).line()
-    receipt = await line.send([message("a", topic=status), message("b", topic=status)])
+    first = await line.send([message("a", topic=status)])
+    second = await line.send([message("b", topic=status), message("c", topic=status)])
     producer.waiting[0].set_result(None)
-    assert not receipt.complete
+    assert (first.complete, second.complete) == (True, False)
     await line.close()
-    assert receipt.complete
-    outcomes = await receipt.wait()
-    assert (outcomes[0], type(outcomes[1])) == (None, PublishError)
+    assert second.complete
+    assert await first.wait() == [None]
+    assert [type(outcome) for outcome in await second.wait()] == [PublishError] * 2
 
 
 async def test_broker_that_is_away_says_nothing_of_a_topic() -> None:
@@ -187,14 +213,77 @@ def test_memory_of_missing_topics_is_bounded() -> None:
     assert (len(missing), "6" in missing, "5" in missing) == (1, True, False)
 
 
+async def test_closing_a_line_ends_what_waits_for_room() -> None:
+    """A batch behind one that nobody will take any more does not hold up the next line until its own time is over."""
+    producer, status = FakeProducer(), Settings().topic_status
+    producer.room.clear()
+    line = await publishing(producer).line()
+    sending = asyncio.create_task(line.send([message("a", topic=status)]))
+    await producer.waits.wait()
+    await line.close()
+    async with asyncio.timeout(2):
+        receipt = await sending
+    assert (receipt.complete, [type(outcome) for outcome in await receipt.wait()]) == (True, [PublishError])
+    assert producer.sent == []
+
+
+async def test_messages_of_a_partition_go_as_one_batch() -> None:
+    """The producer is handed one batch and keeps one future, however many messages are in it."""
+    producer, status = FakeProducer(), Settings().topic_status
+    producer.waiting = []
+    line = await publishing(producer).line()
+    receipt = await line.send([message(str(number), topic=status) for number in range(500)])
+    assert (len(producer.sent), len(producer.waiting)) == (500, 1)
+    producer.waiting[0].set_result(None)
+    assert await receipt.wait() == [None] * 500
+
+
+async def test_batch_that_is_too_large_is_narrowed_down_to_the_message_that_is() -> None:
+    """A topic may take less than a batch has: smaller ones follow until only what is itself too large is refused."""
+    producer, status = FakeProducer(), Settings().topic_status
+    producer.takes_at_most = 5_000
+    publisher = publishing(producer)
+    sizes = dict.fromkeys("abcdef", 900) | {"big": 6_000}
+    left = [message(name, topic=status, value=b"x" * sizes[name]) for name in ("a", "b", "c", "big", "d", "e", "f")]
+    known: dict[str, Exception | None] = {}
+    for _ in range(10):
+        for one, outcome in zip(left, await publisher.publish(left), strict=True):
+            if not isinstance(outcome, PublishError):
+                known[one.event_id] = outcome
+        left = [one for one in left if one.event_id not in known]
+        if not left:
+            break
+        publisher._line = line_of(publisher, producer)
+    assert isinstance(known.pop("big"), RecordRefusedError)
+    assert known == dict.fromkeys("abcdef")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        message("bad", headers=(("\udcff", b""),)),
+        message("bad", value=b"x" * (MAX_REQUEST_BYTES + 1)),
+        message("bad", partition=7),
+    ],
+    ids=["header that is no UTF-8", "larger than a request", "no such partition"],
+)
+async def test_message_that_fits_no_batch_is_refused_alone(bad: OutboxMessage) -> None:
+    """What cannot be written as a record is final for itself; those around it pass."""
+    producer, status = FakeProducer(), Settings().topic_status
+    around = [message("a", topic=status), message("b", topic=status)]
+    outcomes = await publishing(producer).publish([around[0], bad._replace(topic=status), around[1]])
+    assert [type(outcome) for outcome in outcomes] == [type(None), RecordRefusedError, type(None)]
+    assert producer.sent == [status] * 2
+
+
 @given(st.binary(max_size=60), st.integers(1, 50))
 def test_keys_go_where_every_client_sends_them(key: bytes, count: int) -> None:
-    """A key's partition is the default one of Kafka's clients, each time that it is asked for."""
-    partitions, partition = list(range(count)), same_partition()
-    default = DefaultPartitioner()(key, partitions, partitions)
-    assert [partition(key, partitions, partitions) for _ in range(2)] == [default] * 2
+    """A key's partition is the default one of Kafka's clients."""
+    partitions = list(range(count))
+    assert partition_of(key, partitions, partitions) == DefaultPartitioner()(key, partitions, partitions)
 
 
 def test_message_without_a_key_goes_to_any_available_partition() -> None:
-    """Without a key one of the partitions that have a leader is taken."""
-    assert same_partition()(None, [0, 1, 2], [1]) == 1
+    """Without a key one of the partitions that have a leader is taken, or any at all when none has."""
+    assert partition_of(None, [0, 1, 2], [1]) == 1
+    assert partition_of(None, [5], []) == 5

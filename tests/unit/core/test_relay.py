@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.db.outbox import decode_headers, encode_headers
@@ -304,6 +304,7 @@ async def test_round_that_never_settles_shows_in_the_last_turn() -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.none() | st.binary(max_size=20)), max_size=6).map(tuple))
+@example((("half of a pair \udcff", b"\xff"), ("both halves \ud83d\ude00", None)))
 def test_headers_survive_the_outbox(headers: tuple[tuple[str, bytes | None], ...]) -> None:
     """Any header comes back from the outbox as it went in: any bytes, no value at all, names twice."""
     assert decode_headers(encode_headers(headers)) == headers

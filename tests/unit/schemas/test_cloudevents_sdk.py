@@ -13,7 +13,7 @@ from schemas.enums import EventType, TopicKind
 from schemas.envelope import receive
 from schemas.events import iso_milliseconds
 from schemas.records import RawRecord
-from schemas.replies import reply_headers
+from schemas.replies import ReplyHeaders
 
 texts = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=255)
 moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
@@ -73,13 +73,8 @@ def test_we_read_structured_events_as_the_sdk_writes_them(event: CloudEvent) -> 
 @given(subject=texts, correlation=st.none() | texts, moment=moments)
 def test_the_sdk_reads_our_replies(subject: str, correlation: str | None, moment: datetime) -> None:
     """Our headers are a valid CloudEvent in binary mode."""
-    headers = reply_headers(
-        event_id=f"{subject}:status:1",
-        event_type=EventType.STATUS,
-        time=moment,
-        subject=subject,
-        correlation_id=correlation,
-    )
+    common = ReplyHeaders(subject=subject, correlation_id=correlation)
+    headers = common.of(f"{subject}:status:1", EventType.STATUS, moment)
     event = kafka.from_binary_event(kafka.KafkaMessage(dict(headers), None, b'{"sequence":1}'))
     assert (event.get_id(), event.get_subject()) == (f"{subject}:status:1", subject)
     assert (event.get_source(), event.get_type()) == ("/forecast-consumer", "forecast.status.v1")

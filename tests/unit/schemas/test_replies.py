@@ -6,13 +6,13 @@ from schemas.errors import FieldError
 from schemas.events import CommandRejected
 from schemas.records import RawRecord
 from schemas.replies import (
+    ReplyHeaders,
     dead_letter_headers,
     event_id,
     nest_rejection_headers,
     nest_status_headers,
     rejection_id,
     rejection_key,
-    reply_headers,
 )
 from tests.unit.schemas.wire import EXECUCAO_ID, record
 
@@ -34,17 +34,8 @@ def test_a_rejection_is_keyed_by_its_execution_or_identity() -> None:
 
 def test_reply_headers_are_binary_mode() -> None:
     """Every attribute that is known, as UTF-8, in a fixed order."""
-    headers = reply_headers(
-        event_id="e:status:1",
-        event_type=EventType.STATUS,
-        time=NOW,
-        subject="e",
-        correlation_id="é",
-        causation_id="c",
-        traceparent="tp",
-        tracestate="ts",
-    )
-    assert headers == (
+    common = ReplyHeaders(subject="e", correlation_id="é", causation_id="c", traceparent="tp", tracestate="ts")
+    assert common.of("e:status:1", EventType.STATUS, NOW) == (
         ("ce_specversion", b"1.0"),
         ("ce_id", b"e:status:1"),
         ("ce_source", b"/forecast-consumer"),
@@ -61,13 +52,7 @@ def test_reply_headers_are_binary_mode() -> None:
 
 def test_what_is_unknown_is_left_out() -> None:
     """No empty headers, and no tracestate without its traceparent."""
-    headers = reply_headers(
-        event_id="x:rejected",
-        event_type=EventType.COMMAND_REJECTED,
-        time=NOW,
-        subject=None,
-        tracestate="ts",
-    )
+    headers = ReplyHeaders(subject=None, tracestate="ts").of("x:rejected", EventType.COMMAND_REJECTED, NOW)
     names = [name for name, _ in headers]
     assert names == ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "content-type"]
 
