@@ -195,5 +195,5 @@ def _raw(record: Any) -> RawRecord:
         timestamp_ms=record.timestamp,
         key=record.key,
         value=record.value,
-        headers=tuple((name, value) for name, value in record.headers),
+        headers=tuple(record.headers),
     )
