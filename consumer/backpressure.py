@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 RESUME_SHARE: Final = 0.8  # of the limit; between the two nothing changes, so that intake does not flutter
-LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 1.0  # between looks while intake is paused, or soon may have to be
+LONGEST_SECONDS: Final = 5.0  # between looks otherwise: counting a long queue costs a tenth of a second
+MOST_A_SECOND: Final = 10_000  # commands that all processes together may add to the queue
 
 
 class Queue(Protocol):
@@ -36,7 +38,7 @@ class Backpressure:
     """Turns the tap by the length of the queue, with hysteresis.
 
     Args:
-        queue: Is asked once a second.
+        queue: Is asked once a second, or as soon as it may have reached the limit.
         tap: Is turned off at ``limit`` queued commands and on again at 80 % of them.
         limit: In commands.
         observed: Told the length of the queue, counted up to the limit.
@@ -51,16 +53,24 @@ class Backpressure:
         self._limit = limit
         self._observed = observed
         self._log = log
+        self._room = 0
         self.paused = False
 
+    @property
+    def pause_seconds(self) -> float:
+        """Until the next look."""
+        if self.paused:
+            return LOOK_SECONDS
+        return max(LOOK_SECONDS, min(LONGEST_SECONDS, self._room / MOST_A_SECOND))
+
     async def run(self) -> None:
-        """Look once a second until cancelled; while the database is away, nothing is turned."""
+        """Look again and again until cancelled; while the database is away, nothing is turned."""
         while True:
             try:
                 await self.run_once()
             except TransientError as error:
                 self._log.warning("queue_not_measured", error=str(error))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self.pause_seconds)
 
     async def run_once(self) -> bool:
         """One look; whether intake is paused after it.
@@ -70,6 +80,7 @@ class Backpressure:
         """
         queued = await self._queue.queued(self._limit)
         self._observed(queued)
+        self._room = self._limit - queued
         paused = queued >= (RESUME_SHARE * self._limit if self.paused else self._limit)
         if paused != self.paused:
             self.paused = paused

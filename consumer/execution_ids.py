@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RANDOM_BYTES: Final = 8  # of an id; two bits of them give way to the variant
+_DIGITS: Final = 2 * RANDOM_BYTES
 BLOCK_IDS: Final = 512  # whose random bytes are drawn with one system call
-_VERSION: Final = 7 << 76
-_VARIANT: Final = 0b10 << 62
-_RANDOM: Final = (1 << 62) - 1
+_VARIANT: Final = {f"{digit:x}": f"{0b1000 | digit & 0b11:x}" for digit in range(16)}  # of the first random digit
 
 
 class ExecutionIds:
@@ -33,20 +32,19 @@ class ExecutionIds:
     ) -> None:
         self._nanoseconds = nanoseconds
         self._random_bytes = random_bytes
-        self._block = b""
+        self._block = ""
         self._used = 0
         self._last = 0
 
     def __call__(self) -> ExecutionId:
         """The next id."""
-        # In 4096ths of a millisecond; a clock that stands still or goes back is counted on from.
+        # In 4096ths of a millisecond, 15 hexadecimal digits; a clock that stands still or goes back is counted on from.
         self._last = ticks = max((self._nanoseconds() << 12) // 1_000_000, self._last + 1)
-        high = (ticks >> 12 << 80) | _VERSION | ((ticks & 0xFFF) << 64)
-        text = f"{high | _VARIANT | (self._random() & _RANDOM):032x}"
-        return ExecutionId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+        time, chance = f"{ticks:015x}", self._random()
+        return ExecutionId(f"{time[:8]}-{time[8:12]}-7{time[12:]}-{_VARIANT[chance[0]]}{chance[1:4]}-{chance[4:]}")
 
-    def _random(self) -> int:
+    def _random(self) -> str:
         if self._used == len(self._block):
-            self._block, self._used = self._random_bytes(BLOCK_IDS * RANDOM_BYTES), 0
-        self._used += RANDOM_BYTES
-        return int.from_bytes(self._block[self._used - RANDOM_BYTES : self._used], "big")
+            self._block, self._used = self._random_bytes(BLOCK_IDS * RANDOM_BYTES).hex(), 0
+        self._used += _DIGITS
+        return self._block[self._used - _DIGITS : self._used]

@@ -1,4 +1,4 @@
-"""Intake: records in, one transaction a batch, then exactly those offsets.
+"""Intake: records in, decoded, then one transaction a batch.
 
 Each record ends as an execution, a duplicate, a cancellation, or a rejection with a dead letter; none fails its
 neighbours. Verdicts (``consumer.verdict``) follow from facts that were read in the same transaction.
@@ -111,42 +111,60 @@ class Intake:
         self._noticed = noticed
 
     async def take(self, records: Sequence[RawRecord]) -> IntakeReport:
-        """Persist a batch once, however often it is delivered.
+        """Decode and persist, one after the other; raises what ``persist`` raises."""
+        return await self.persist(await self.decode(records))
+
+    async def decode(self, records: Iterable[RawRecord]) -> list[Received | Refused]:
+        """What stands in each record. Touches nothing, never fails, and gives the event loop its turns."""
+        decoded: list[Received | Refused] = []
+        for position, raw in enumerate(records, start=1):
+            try:
+                decoded.append(receive(raw, self._kinds[raw.topic], self._new_id))
+            except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours must not suffer for it
+                decoded.append(self._unforeseen(raw, error))
+            if position % BREATH == 0:
+                await asyncio.sleep(0)
+        return decoded
+
+    async def persist(self, decoded: Sequence[Received | Refused]) -> IntakeReport:
+        """Make a batch durable once, however often it is delivered.
 
         A record on which we fail in a way that nobody foresaw is found by halving the batch, and refused: it must
         not hold up its neighbours for ever.
 
         Raises:
-            TransientError: Some of it may be persisted; take the same batch again.
+            TransientError: Some of it may be persisted; persist the same batch again.
             UnusableDatabaseError: Nothing can be persisted before somebody has repaired the database.
         """
         try:
-            return await self._take_together(records)
+            return await self._persist_together(decoded)
         except (TransientError, UnusableDatabaseError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours must not suffer for it
-            if len(records) == 1:
-                return await self._refuse_unforeseen(records[0], error)
-        middle = len(records) // 2
-        first = await self.take(records[:middle])
-        return first.plus(await self.take(records[middle:]))
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(decoded) == 1:
+                return await self._persist_refusal(self._unforeseen(decoded[0].raw, error))
+        middle = len(decoded) // 2
+        first = await self.persist(decoded[:middle])
+        return first.plus(await self.persist(decoded[middle:]))
 
-    async def _refuse_unforeseen(self, raw: RawRecord, error: Exception) -> IntakeReport:
+    def _unforeseen(self, raw: RawRecord, error: Exception) -> Refused:
         message = f"the record cannot be persisted ({type(error).__name__}): a fault of the service, please report it"
         reason = FieldError("value", RejectionCode.INVALID_VALUE, message)
-        envelope = Envelope(f"kafka:{raw.topic}", raw.position)
-        refused = Refused(raw, self._kinds[raw.topic], envelope, None, (reason,))
+        return Refused(raw, self._kinds[raw.topic], Envelope(f"kafka:{raw.topic}", raw.position), None, (reason,))
+
+    async def _persist_refusal(self, refused: Refused) -> IntakeReport:
         async with self._inbox.transaction() as inbox:
-            await inbox.reserve([raw])
+            await inbox.reserve([refused.raw])
             return IntakeReport(refused=await inbox.refuse([refused]))
 
-    async def _take_together(self, records: Sequence[RawRecord]) -> IntakeReport:
+    async def _persist_together(self, decoded: Sequence[Received | Refused]) -> IntakeReport:
         """The whole batch in one transaction, or nothing of it."""
-        received, refused = await self._decode(records)
+        refused = [item for item in decoded if isinstance(item, Refused)]
+        received = [item for item in decoded if isinstance(item, Received)]
         commands = [item for item in received if not isinstance(item.command, CancelExecution)]
         cancels = [item for item in received if isinstance(item.command, CancelExecution)]
         async with self._inbox.transaction() as inbox:
-            await inbox.reserve(records)
+            await inbox.reserve([item.raw for item in decoded])
             accepted, duplicates = await self._accept(inbox, commands, refused)
             cancelled, repeated = await self._cancel(inbox, cancels, refused)
             new_refusals = await inbox.refuse(refused)
@@ -156,19 +174,6 @@ class Intake:
             if item.envelope.warnings or item.envelope.reply is not None:
                 self._noticed(item)
         return IntakeReport(accepted, duplicates + repeated, cancelled, new_refusals)
-
-    async def _decode(self, records: Iterable[RawRecord]) -> tuple[list[Received], list[Refused]]:
-        received: list[Received] = []
-        refused: list[Refused] = []
-        for position, raw in enumerate(records, start=1):
-            item = receive(raw, self._kinds[raw.topic], self._new_id)
-            if isinstance(item, Received):
-                received.append(item)
-            else:
-                refused.append(item)
-            if position % BREATH == 0:
-                await asyncio.sleep(0)
-        return received, refused
 
     async def _accept(
         self, inbox: InboxTransaction, commands: list[Received], refused: list[Refused]

@@ -1,4 +1,4 @@
-"""The loop around intake: poll, persist until it is done; exactly those offsets are committed beside the next poll."""
+"""The loop around intake: read ahead, persist until it is done; exactly those offsets are committed beside the rest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from consumer.errors import TransientError
 from consumer.offset_commits import OffsetCommits
+from consumer.read_ahead import ReadAhead, pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     from consumer.clock import Clock
     from consumer.intake import Intake, IntakeReport
-    from consumer.ports import Batch, RecordReader
+    from consumer.ports import RecordReader
+    from consumer.read_ahead import DecodedBatch
 
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)  # pauses while the database is away; the last one repeats
 
@@ -23,7 +25,8 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)  # pauses while the database is away; 
 class IntakeLoop:
     """Owns neither the reader nor the inbox. ``persisted`` is called after each batch.
 
-    ``last_poll`` is when Kafka last answered, ``last_turn`` when anything was last tried; both monotonic.
+    Two things turn side by side: one batch is persisted, the next one is read (``ahead``). A batch that cannot be
+    persisted holds the next, and with it the reading.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class IntakeLoop:
         reader: RecordReader,
         intake: Intake,
         persisted: Callable[[IntakeReport, float], None],
+        most_records: int,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
@@ -40,59 +44,59 @@ class IntakeLoop:
         self._persisted = persisted
         self._clock = clock
         self._log = log
-        self.last_poll = self.last_turn = clock.monotonic()
+        self._persisting_since: float | None = None
+        self.ahead = ReadAhead(reader, intake.decode, most_records, clock, log)
+
+    @property
+    def last_poll(self) -> float:
+        """When Kafka last answered; monotonic."""
+        return self.ahead.last_poll
+
+    @property
+    def last_turn(self) -> float:
+        """When the slower of the two last tried something; monotonic. Who waits for the other is not slow."""
+        tried = (self._persisting_since, self.ahead.polling_since)
+        return min((since for since in tried if since is not None), default=self._clock.monotonic())
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Read until told to stop, then leave; a batch that cannot be persisted by then stays in Kafka."""
+        """Read until told to stop, then leave; a batch that is not persisted by then stays in Kafka."""
         try:
-            while not stopping.is_set():
-                await self.run_once(stopping)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.ahead.run(stopping), name="read ahead")
+                while not stopping.is_set():
+                    await self.run_once(stopping)
+                self.ahead.close()
             await self._commits.finish()
         finally:
             self._commits.cancel()
             await self._reader.leave()
 
-    async def run_once(self, stopping: asyncio.Event) -> int:
-        """One poll, one transaction; how many records it was."""
-        self.last_turn = self._clock.monotonic()
-        try:
-            batch = await self._reader.poll()
-        except TransientError as error:
-            self._log.warning("poll_failed", error=str(error))
-            await _pause(stopping, RETRY_SECONDS[2])
-            return 0
-        self.last_poll = self._clock.monotonic()
-        if batch.records and await self._persist(batch, stopping):
-            self._commits.add(batch)
-        return len(batch.records)
+    async def run_once(self, stopping: asyncio.Event) -> None:
+        """One batch as soon as there is one, one transaction."""
+        batch = await self.ahead.take()
+        if batch.items and await self._persist(batch, stopping):
+            self._commits.add(batch.next_offsets)
 
-    async def _persist(self, batch: Batch, stopping: asyncio.Event) -> bool:
+    async def _persist(self, batch: DecodedBatch, stopping: asyncio.Event) -> bool:
         failures = 0
         while not stopping.is_set():
-            started = self.last_turn = self._clock.monotonic()
+            started = self._persisting_since = self._clock.monotonic()
             try:
-                report = await self._intake.take(batch.records)
+                report = await self._intake.persist(batch.items)
             except TransientError as error:
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                again_in = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                self._log.warning("batch_not_persisted", records=len(batch.records), error=str(error), again_in=pause)
-                await _pause(stopping, pause)
+                self._log.warning("batch_not_persisted", records=len(batch.items), error=str(error), again_in=again_in)
+                await pause(stopping, again_in)
                 continue
+            self._persisting_since = None
             seconds = self._clock.monotonic() - started
             self._log.info(
                 "batch_persisted",
-                records=len(batch.records),
+                records=len(batch.items),
                 **report.counts(),
                 milliseconds=round(seconds * 1000, 1),
             )
             self._persisted(report, seconds)
             return True
         return False
-
-
-async def _pause(stopping: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        return

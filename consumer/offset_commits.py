@@ -9,9 +9,11 @@ from consumer.errors import OffsetsLostError, TransientError
 from consumer.failpoints import reach
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from structlog.typing import FilteringBoundLogger
 
-    from consumer.ports import Batch, RecordReader
+    from consumer.ports import RecordReader
 
 
 class OffsetCommits:
@@ -27,9 +29,9 @@ class OffsetCommits:
         self._due: dict[tuple[str, int], int] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, persisted: Batch) -> None:
+    def add(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
         """Commit the offsets after a batch whose records are all durable."""
-        self._due.update(persisted.next_offsets)
+        self._due.update(next_offsets)
         if self._task is None or self._task.done():
             if self._task is not None:
                 self._task.result()  # a fault that nobody foresaw is the loop's own

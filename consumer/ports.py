@@ -47,8 +47,12 @@ class Batch:
 class RecordReader(Protocol):
     """Commands as they come from the bus."""
 
-    async def poll(self) -> Batch:
-        """The next records, or an empty batch after a bounded wait."""
+    async def poll(self, at_most: int | None = None) -> Batch:
+        """The next records, no more than a batch or ``at_most``; empty after a bounded wait.
+
+        Raises:
+            TransientError: The bus is away; the next poll may begin anew behind what was committed.
+        """
         ...
 
     async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:

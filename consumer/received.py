@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from consumer.model import ExecutionId
 from consumer.outbound import Cause
-from schemas.commands import CancelExecution
+from schemas.commands import CancelExecution, canonical_json
 from schemas.enums import CommandKind, GatilhoExecucao, TopicKind
 from schemas.envelope import receive as receive_command
 from schemas.errors import BadRecord, FieldError
@@ -78,7 +78,7 @@ class Received:
     @property
     def canonical_json(self) -> str:
         """The command's data with every default filled in."""
-        return self.command.model_dump_json()
+        return canonical_json(self.command)
 
     @property
     def cause(self) -> Cause:

@@ -121,7 +121,7 @@ async def build_intake(
     inbox, warn = SqlInbox(database, composer, parts.clock), _warn_of(topics_of(settings))
     intake = Intake(inbox, kinds_of(settings), ExecutionIds(), warn)
     reader = await stack.enter_async_context(KafkaReader(settings, get_logger("reader"), parts.at_work.set))
-    loop = IntakeLoop(reader, intake, persisted, parts.clock, get_logger("intake"))
+    loop = IntakeLoop(reader, intake, persisted, settings.intake_batch, parts.clock, get_logger("intake"))
     metrics.seconds_since_poll.set_function(lambda: parts.clock.monotonic() - loop.last_poll)
     roles.intake = loop
     roles.backpressure = Backpressure(

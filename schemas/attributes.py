@@ -19,7 +19,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _PARTITION: Final = re.compile(r"[0-9]{1,9}")
-_REPLY_NAMES: Final = ("replyTopic", "correlationId", "replyPartition")
 
 
 @dataclass(slots=True)
@@ -56,10 +55,10 @@ class Attributes:
 
     def text(self, name: str) -> str | None:
         """Give an attribute of 1 to 255 characters without controls; None if absent, or wrong and noted."""
-        value = self.raw(name)
+        value = self._values.get(self._prefix + name)
         if value is None:
             return None
-        if isinstance(value, str) and 0 < len(value) <= MAX_TEXT and not _CONTROL.search(value):
+        if isinstance(value, str) and 0 < len(value) <= MAX_TEXT and not _has_controls(value):
             return value
         wanted = f"it must be 1 to {MAX_TEXT} characters of UTF-8, none of them a control character"
         self.refuse(name, f"is {described(value)}; {wanted}")
@@ -67,7 +66,7 @@ class Attributes:
 
     def moment(self, name: str) -> datetime | None:
         """Give an RFC 3339 time as UTC; None if absent, or wrong and noted."""
-        value = self.raw(name)
+        value = self._values.get(self._prefix + name)
         if value is None:
             return None
         moment = _parse_moment(value) if isinstance(value, str) else None
@@ -75,6 +74,10 @@ class Attributes:
             wanted = "it must be a time with offset, such as 2026-11-23T12:00:00Z (RFC 3339)"
             self.refuse(name, f"is {described(value)}; {wanted}")
         return moment
+
+
+def _has_controls(text: str) -> bool:
+    return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 def read_attributes(raw: RawRecord, attributes: Attributes, transport: Attributes, findings: Findings) -> Envelope:
@@ -111,16 +114,15 @@ def _read_identity(raw: RawRecord, attributes: Attributes, transport: Attributes
 
     One of the two without the other is an envelope that its producer did not finish: refused.
     """
-    topic = f"kafka:{raw.topic}"
     source, event_id = attributes.raw("source"), attributes.raw("id")
     if source is None and event_id is None:
-        return topic, transport.text("idempotency-key") or raw.position
+        return f"kafka:{raw.topic}", transport.text("idempotency-key") or raw.position
     if source is None:
         attributes.refuse("source", "is missing; an id identifies a command only together with its source")
     if event_id is None:
         attributes.refuse("id", "is missing; a source identifies a command only together with its id")
-    identity = attributes.text("source"), attributes.text("id")
-    return (identity[0], identity[1]) if identity[0] and identity[1] else (topic, raw.position)
+    source, event_id = attributes.text("source"), attributes.text("id")
+    return (source, event_id) if source and event_id else (f"kafka:{raw.topic}", raw.position)
 
 
 def _read_trace(attributes: Attributes) -> tuple[str | None, str | None]:
@@ -130,7 +132,7 @@ def _read_trace(attributes: Attributes) -> tuple[str | None, str | None]:
         if parent is not None:
             attributes.warn("traceparent", "a new trace begins")
         return None, None
-    usable = isinstance(state, str) and 0 < len(state) <= MAX_TRACESTATE and not _CONTROL.search(state)
+    usable = isinstance(state, str) and 0 < len(state) <= MAX_TRACESTATE and not _has_controls(state)
     return parent, state if usable else None
 
 
@@ -140,9 +142,10 @@ def _read_reply(transport: Attributes) -> ReplyTo | None:
     Without the partition the reply goes to any partition of the topic. All instances of a client share that topic
     and drop what they did not ask for, so it may still arrive; the status topic has it in any case.
     """
-    topic, correlation, partition = (transport.raw(f"kafka_{name}") for name in _REPLY_NAMES)
+    topic, correlation = transport.raw("kafka_replyTopic"), transport.raw("kafka_correlationId")
     if not topic or not correlation:
         return None
+    partition = transport.raw("kafka_replyPartition")
     if isinstance(topic, str) and not _TOPIC.fullmatch(topic):
         transport.warn("kafka_replyTopic", "no topic can have that name, no reply is sent there")
         return None

@@ -1,12 +1,13 @@
 """The four commands, imperative: what a producer asks for; and when two of them are the same."""
 
 import hashlib
-import json
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, overload
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic_core import to_json
 
 from schemas.enums import CommandKind, GatilhoExecucao, ModeloForecast, TopicKind
 from schemas.field_errors import validate_wire_data
@@ -16,7 +17,6 @@ MAX_ID_LENGTH: Final = 64
 UUID_PATTERN: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 # PostgreSQL's text cannot hold U+0000.
 NO_NUL_PATTERN: Final = r"^[^\u0000]*$"
-_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def _without_duplicates(ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -114,6 +114,7 @@ COMMAND_TYPES: Final[Mapping[TopicKind, type[Command]]] = MappingProxyType(
 )
 
 
+@cache
 def accepted_types(kind: TopicKind | CommandKind) -> tuple[str, str]:
     """Give the two ``ce_type`` that agree with a topic: ``forecast.<kind>``, and that with the version ``.v1``."""
     return f"forecast.{kind}", f"forecast.{kind}.v1"
@@ -140,8 +141,13 @@ def parse_command(kind: TopicKind | CommandKind, data: Mapping[str, Any]) -> Com
 
 
 def canonical_data(command: Command) -> dict[str, Any]:
-    """Give a command's data as JSON: snake_case, every default filled in; ``parse_command`` reads it back."""
+    """Give a command's data as JSON has it: snake_case, every default filled in; ``parse_command`` reads it back."""
     return command.model_dump(mode="json")
+
+
+def canonical_json(command: Command) -> str:
+    """Give the text of ``canonical_data``: a command is flat, so its fields are all that pydantic would write."""
+    return to_json(vars(command)).decode()
 
 
 def data_digest(command: Command) -> bytes:
@@ -149,7 +155,15 @@ def data_digest(command: Command) -> bytes:
 
     ``{}`` and ``{"horizonte_semanas": 13}`` are the same prediction: fields at their default are left out, rather
     than filled in, so that an upgrade which adds a field does not change the digest of the commands sent before it.
-    The order of ``produto_ids`` counts: a producer that sends a command again sends the same bytes.
+    The order of ``produto_ids`` counts: a producer that sends a command again sends the same bytes. The order of
+    its fields does not; that of ours does, so those that were released stay in it.
     """
-    given = command.model_dump(mode="json", exclude_defaults=True)
-    return hashlib.sha256(f"{type(command).__name__}:{_encode(given)}".encode()).digest()
+    defaults = _defaults(type(command))
+    given = {name: value for name, value in vars(command).items() if value != defaults[name]}
+    return hashlib.sha256(type(command).__name__.encode() + to_json(given)).digest()
+
+
+@cache
+def _defaults(model: type[Command]) -> Mapping[str, Any]:
+    """The default of each field; what equals no value where there is none."""
+    return {name: field.default for name, field in model.model_fields.items()}

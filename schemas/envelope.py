@@ -9,8 +9,8 @@ both. Headers that nobody here reads may hold any bytes.
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from schemas.attributes import Attributes, Findings, read_attributes
 from schemas.commands import Command, accepted_types, data_digest, parse_command
@@ -32,19 +32,17 @@ _OTHERS: Final = (
     *("content-type", "kafka_replyPartition", "traceparent", "tracestate"),
     *("ce_traceparent", "ce_tracestate"),
 )
-_CANONICAL: Final = {name.lower(): name for name in (*_DECISIVE, *_OTHERS)}
+_CANONICAL: Final = {spelled: name for name in (*_DECISIVE, *_OTHERS) for spelled in (name, name.lower())}
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A readable record: its envelope and its data, not validated yet."""
 
     envelope: Envelope
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedCommand:
+class ReceivedCommand(NamedTuple):
     """A valid command. ``digest`` is ``data_digest(command)``: with the identity it tells duplicates."""
 
     envelope: Envelope
@@ -100,12 +98,13 @@ def _read_headers(headers: RawHeaders, findings: Findings) -> dict[str, str | by
     """Give the headers that are read here, the first of each name; as bytes what is no UTF-8."""
     values: dict[str, str | bytes] = {}
     for spelled, content in headers:
-        name = _CANONICAL.get(spelled.lower())
+        name = _CANONICAL.get(spelled) or _CANONICAL.get(spelled.lower())
         if name is None or content is None:
             continue
         value = _decoded(content)
-        first = values.setdefault(name, value)
-        if first != value and name in _DECISIVE:
+        if name not in values:
+            values[name] = value
+        elif values[name] != value and name in _DECISIVE:
             findings.refuse(name, "is there twice with different values; send it once")
     return values
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
 """Headers of an outgoing record, in order; a name may occur twice."""
@@ -37,8 +38,7 @@ class ReplyTo:
     correlation_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The attributes of a command beside its data. ``source`` and ``id`` are always there: its identity.
 
     Attributes:

@@ -24,12 +24,12 @@ from consumer.telemetry.logs import configure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# In the order of a command's way; `take` is all of the transaction, with those before it in it.
+# In the order of a command's way; `persist` is all of the transaction, with what stands between it and decoding in it.
 STAGES = (
-    (Intake, "_decode", "decode"),
+    (Intake, "decode", "decode"),
     (SqlInboxTransaction, "facts", "look up what is known"),
     (SqlInboxTransaction, "accept", "insert command, execution, event"),
-    (Intake, "take", "the whole batch, with its commit"),
+    (Intake, "persist", "the whole batch, with its commit"),
     (KafkaReader, "commit", "commit the offsets"),
     (Relay, "_pause", "relay waits for work"),
     (SqlOutbox, "pending", "relay reads the outbox"),

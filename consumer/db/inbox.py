@@ -156,8 +156,10 @@ class SqlInboxTransaction:
             )
 
     async def _new_positions(self, refused: Sequence[Refused]) -> list[Refused]:
+        """Those that nobody refused before; a record that a rebalance brought twice is one of them."""
         if not refused:
             return []
-        positions = {**inbox_sql.position_arrays(refused), "reason": [item.reason for item in refused]}
+        once = list({inbox_sql.position_of(item): item for item in refused}.values())
+        positions = {**inbox_sql.position_arrays(once), "reason": [item.reason for item in once]}
         new = {tuple(row) for row in await self._session.execute(inbox_sql.REMEMBER_POSITIONS, positions)}
-        return [item for item in refused if (item.raw.topic, item.raw.partition, item.raw.offset) in new]
+        return [item for item in once if (item.raw.topic, item.raw.partition, item.raw.offset) in new]

@@ -56,7 +56,7 @@ class KafkaReader:
     async def __aexit__(self, *_: object) -> None:
         await self.leave()
 
-    async def poll(self) -> Batch:
+    async def poll(self, at_most: int | None = None) -> Batch:
         """Wait for records, at most the poll interval of the settings and a little more while the group rebalances.
 
         Raises:
@@ -68,7 +68,7 @@ class KafkaReader:
         try:
             # A cancelled getmany loses nothing: between its last wait and its return it only takes from a buffer.
             async with asyncio.timeout(seconds + REBALANCE_SECONDS):
-                fetched = await consumer.getmany(timeout_ms=int(seconds * 1000))
+                fetched = await consumer.getmany(timeout_ms=int(seconds * 1000), max_records=at_most)
         except TimeoutError as error:
             raise TransientError("the group has not assigned partitions yet") from error
         except KafkaError as error:
@@ -195,5 +195,5 @@ def _raw(record: Any) -> RawRecord:
         timestamp_ms=record.timestamp,
         key=record.key,
         value=record.value,
-        headers=tuple((name, value) for name, value in record.headers),
+        headers=tuple(record.headers),
     )

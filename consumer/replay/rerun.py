@@ -45,8 +45,8 @@ def repeated(item: Received, replay_id: str, original: str, execucao_id: Executi
         f"{REPLAY_SOURCE}/{replay_id}", str(uuid.uuid5(_NAMESPACE, f"{len(source)} {source}{event_id}"))
     )
     command = item.command.model_copy(update={"execucao_id": None})
-    envelope = replace(
-        item.envelope, source=identity.source, id=identity.event_id, expires_at=None, reply=None, warnings=()
+    envelope = item.envelope._replace(
+        source=identity.source, id=identity.event_id, expires_at=None, reply=None, warnings=()
     )
     return replace(
         item,

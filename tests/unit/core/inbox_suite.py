@@ -187,6 +187,13 @@ class InboxSuite:
         assert rejections(await world.messages()) == ["already-terminal"] * 2
         assert [one["status"] for one in statuses(await world.messages())] == ["PENDENTE", "ERRO", "ERRO"]
 
+    async def test_bad_record_that_is_twice_in_a_batch_has_one_dead_letter(self, world: World) -> None:
+        """A batch is read in several polls, and a rebalance between them brings records again."""
+        bad, unknown = record(value=b"?"), record(event_id="a", data={"created_by": "nobody"}, offset=1)
+        report = await taking(world).take([bad, unknown, bad, unknown, record(event_id="b", offset=2)])
+        assert report == IntakeReport(accepted=1, refused=2)
+        assert (letters(await world.messages()), len(rejections(await world.messages()))) == (2, 2)
+
     async def test_running_execution_may_be_cancelled_twice(self, world: World) -> None:
         """A running execution has not ended before its worker says so: each cancellation of it is taken."""
         await taking(world).take([record(event_id="a", data={"execucao_id": uuid(1)})])

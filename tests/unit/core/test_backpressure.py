@@ -88,6 +88,17 @@ async def test_nothing_is_turned_while_the_database_is_away(monkeypatch: pytest.
     assert (bench.turns, bench.observed) == ([True, False], [100, 10])
 
 
+async def test_looks_are_rarer_where_the_limit_is_far() -> None:
+    """Counting costs, so the next look comes when the limit may have been reached: within five seconds, after one."""
+    bench = Bench(0, 70_000, 99_000, 100_000, 85_000, limit=100_000)
+    assert bench.backpressure.pause_seconds == 1.0
+    pauses = []
+    for _ in range(5):
+        await bench.backpressure.run_once()
+        pauses.append(bench.backpressure.pause_seconds)
+    assert pauses == [5.0, 3.0, 1.0, 1.0, 1.0]
+
+
 @given(limit=st.integers(1, 200), shares=st.lists(st.integers(0, 300), max_size=40))
 async def test_intake_never_flutters_between_the_thresholds(limit: int, shares: list[int]) -> None:
     """Whatever the lengths (percent of the limit), only the limit pauses, only less than 80 % of it resumes."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +14,10 @@ from tests.fakes import CapturedLog, FakeInbox, ManualClock
 from tests.unit.core.inbox_suite import taking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from consumer.intake import IntakeReport
+    from tests.fakes import FakeInboxTransaction
 
 
 class ScriptedReader:
@@ -28,9 +30,11 @@ class ScriptedReader:
         self.answering = asyncio.Event()
         self.answering.set()
         self.empty = asyncio.Event()
+        self.asked: list[int | None] = []
         self.left = 0
 
-    async def poll(self) -> Batch:
+    async def poll(self, at_most: int | None = None) -> Batch:
+        self.asked.append(at_most)
         await asyncio.sleep(0)
         if not self.batches:
             self.empty.set()
@@ -72,26 +76,38 @@ class Bench:
             self.reader,
             taking(self.world),  # type: ignore[arg-type]  # the inbox is all that is asked of it
             lambda report, _: self.persisted.append(report),
+            3,
             self.clock,
             self.log.log,
         )
 
-    async def run_once(self) -> int:
-        """One turn, and what it left to be committed."""
-        count = await self.loop.run_once(self.stopping)
+    async def read(self) -> int:
+        """One poll."""
+        return await self.loop.ahead.run_once(self.stopping)
+
+    async def run_once(self) -> None:
+        """One poll and one transaction, and what they left to be committed."""
+        await self.read()
+        await self.loop.run_once(self.stopping)
         await self.loop._commits.finish()
-        return count
+
+
+async def turns() -> None:
+    """Let whoever can go on do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consumer.intake_loop.RETRY_SECONDS", (0.0,) * 5)
+    monkeypatch.setattr("consumer.read_ahead.AGAIN_SECONDS", 0.0)
 
 
 async def test_exactly_the_offsets_of_a_persisted_batch_are_committed() -> None:
     """A batch is persisted, then its own offsets are committed, then whoever waits for commands hears of it."""
     bench = Bench(batch("a", "b"))
-    assert await bench.run_once() == 2
+    await bench.run_once()
     assert bench.reader.committed == [{PREDICT: 17}]
     assert [report.accepted for report in bench.persisted] == [2]
 
@@ -110,8 +126,7 @@ async def test_stop_while_the_database_is_away_leaves_the_batch_in_kafka() -> No
     bench = Bench(batch("a"))
     bench.world.inbox.failures += [TransientError("gone")] * 1000
     running = asyncio.create_task(bench.loop.run(bench.stopping))
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await turns()
     bench.stopping.set()
     async with asyncio.timeout(5):
         await running
@@ -123,7 +138,7 @@ async def test_failing_commit_costs_nothing(error: Exception) -> None:
     """Offsets that cannot be committed are told; the batch is durable and comes again as duplicates."""
     bench = Bench(batch("a"))
     bench.reader.refuse = error
-    assert await bench.run_once() == 1
+    await bench.run_once()
     assert bench.log.names == ["batch_persisted", "offsets_not_committed"]
     bench.reader.refuse = None
     bench.reader.batches.append(batch("b", offsets={PREDICT: 18}))
@@ -137,6 +152,7 @@ async def test_next_batch_does_not_wait_for_the_commit_of_the_one_before() -> No
     bench.reader.batches.append(batch("c", offsets={OTHER: 1}))
     bench.reader.answering.clear()
     for _ in range(3):
+        await bench.read()
         await bench.loop.run_once(bench.stopping)
     assert (bench.world.inbox.commits, bench.reader.committed) == (3, [{PREDICT: 1}])
     bench.reader.answering.set()
@@ -151,8 +167,7 @@ async def test_leaving_waits_for_the_commit_that_is_under_way() -> None:
     running = asyncio.create_task(bench.loop.run(bench.stopping))
     await bench.reader.empty.wait()
     bench.stopping.set()
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await turns()
     assert (bench.reader.committed, bench.reader.left, running.done()) == ([{PREDICT: 17}], 0, False)
     bench.reader.answering.set()
     async with asyncio.timeout(5):
@@ -161,17 +176,124 @@ async def test_leaving_waits_for_the_commit_that_is_under_way() -> None:
 
 
 async def test_empty_poll_touches_nothing() -> None:
-    """Without records there is no transaction and no commit, but the poll counts as a sign of life."""
+    """Without records there is nothing to persist, but the poll counts as a sign of life."""
     bench = Bench()
     bench.clock.seconds = 42.0
-    assert await bench.loop.run_once(bench.stopping) == 0
-    assert (bench.world.inbox.commits, bench.reader.committed, bench.loop.last_poll) == (0, [], 42.0)
+    assert await bench.read() == 0
+    assert (bench.loop.ahead.holds, bench.loop.last_poll) == (0, 42.0)
 
 
 async def test_failing_poll_is_survived_and_is_no_sign_of_life() -> None:
     """A cluster that is away is logged and polled again."""
     bench = Bench(TransientError("gone"), batch("a"))
     bench.clock.seconds = 42.0
-    await bench.loop.run_once(bench.stopping)
+    assert await bench.read() == 0
     assert (bench.log.names, bench.loop.last_poll) == (["poll_failed"], 0.0)
-    assert await bench.loop.run_once(bench.stopping) == 1
+    assert await bench.read() == 1
+
+
+class SlowInbox(FakeInbox):
+    """Commits when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answering = asyncio.Event()
+        self.begun = asyncio.Event()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[FakeInboxTransaction]:
+        self.begun.set()
+        async with super().transaction() as inbox:
+            yield inbox
+            await self.answering.wait()
+
+
+@asynccontextmanager
+async def persisting(bench: Bench) -> AsyncIterator[SlowInbox]:
+    """The loop while it persists its first batch, and at the end of the block a little longer, until it is idle."""
+    inbox = bench.world.inbox = SlowInbox()
+    bench.loop._intake._inbox = inbox
+    running = asyncio.create_task(bench.loop.run(bench.stopping))
+    await inbox.begun.wait()
+    await turns()
+    yield inbox
+    inbox.answering.set()
+    await turns()
+    bench.stopping.set()
+    async with asyncio.timeout(5):
+        await running
+
+
+async def test_the_next_batch_is_read_while_one_is_persisted() -> None:
+    """What several polls bring meanwhile is persisted together, as far as one batch holds it; then reading waits."""
+    bench = Bench(batch("a"), batch("b", offsets={PREDICT: 18}), batch("c", "d", offsets={OTHER: 5}), batch("e"))
+    async with persisting(bench) as inbox:
+        assert (bench.loop.ahead.holds, len(bench.reader.batches), inbox.commits) == (3, 1, 0)
+        assert bench.reader.asked == [3, 2, 2]  # the second before the first batch was taken
+    assert [report.accepted for report in bench.persisted] == [1, 3, 1]
+
+
+async def test_many_bytes_are_a_batch_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large commands fill a batch before it has all its records."""
+    monkeypatch.setattr("consumer.read_ahead.MOST_BYTES", 1)
+    bench = Bench(batch("a"), batch("b"), batch("c"))
+    async with persisting(bench):
+        assert (bench.loop.ahead.holds, len(bench.reader.batches)) == (1, 1)
+
+
+async def test_offsets_follow_the_batches_in_their_order() -> None:
+    """Offsets are committed after both batches are persisted, the newest of each partition."""
+    bench = Bench(batch("a"), batch("b", offsets={PREDICT: 18}), batch("c", offsets={PREDICT: 19, OTHER: 5}))
+    async with persisting(bench):
+        assert bench.reader.committed == []
+    assert bench.reader.committed == [{PREDICT: 19, OTHER: 5}]
+
+
+async def test_batch_that_cannot_be_persisted_holds_the_next() -> None:
+    """While the database is away nothing of what was read ahead is tried, and nothing is committed."""
+    bench = Bench(batch("a"), batch("b", offsets={PREDICT: 18}))
+    async with persisting(bench) as inbox:
+        inbox.failures += [TransientError("gone")] * 3
+        assert bench.reader.committed == []
+    assert bench.log.names == ["batch_not_persisted"] * 3 + ["batch_persisted"] * 2
+    assert bench.reader.committed == [{PREDICT: 18}]
+    assert [report.accepted for report in bench.persisted] == [1, 1]
+
+
+async def test_what_was_read_ahead_of_a_stop_stays_in_kafka() -> None:
+    """A stop waits for the batch that is being persisted, not for the next one, whose offsets are not committed."""
+    bench = Bench(batch("a"), batch("b", offsets={PREDICT: 18}))
+    async with persisting(bench):
+        bench.stopping.set()
+    assert (bench.reader.committed, bench.reader.left) == ([{PREDICT: 17}], 1)
+    assert [report.accepted for report in bench.persisted] == [1]
+
+
+async def test_poll_that_fails_loses_nothing_that_was_read_before() -> None:
+    """The reader begins anew from committed offsets; what comes again is a duplicate, and no offset is skipped."""
+    bench = Bench(batch("a"), batch("b", offsets={PREDICT: 18}), TransientError("gone"))
+    bench.reader.batches.append(batch("b", offsets={PREDICT: 18}))
+    async with persisting(bench):
+        assert bench.log.names == ["poll_failed"]
+    assert [(report.accepted, report.duplicates) for report in bench.persisted] == [(1, 0), (1, 1)]
+    assert bench.reader.committed[-1] == {PREDICT: 18}
+
+
+async def test_fault_that_nobody_foresaw_ends_the_loop() -> None:
+    """An error of the reader is the loop's own, and the group is left."""
+    bench = Bench(batch("a"), ZeroDivisionError())
+    with pytest.raises(ExceptionGroup):
+        await bench.loop.run(bench.stopping)
+    assert bench.reader.left == 1
+
+
+async def test_the_last_turn_is_that_of_the_slower_half() -> None:
+    """A transaction that hangs shows although polls go on, and so does a poll; who waits for the other is not stuck."""
+    bench = Bench(batch("a"), batch("b", "c", "d"))
+    async with persisting(bench):
+        bench.clock.seconds = 42.0
+        assert bench.loop.last_turn == 0.0
+    bench.clock.seconds = 43.0
+    await bench.read()
+    bench.clock.seconds = 44.0
+    assert bench.loop.last_turn == 43.0

