@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.commands import blast
 from benchmarks.filling import fill, settle
 from benchmarks.intake import ROLES
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import OURSELVES, Result, compare
 from benchmarks.observer import observe
 from consumer.clock import SystemClock
 from consumer.db.database import Database
@@ -42,9 +42,11 @@ async def measure(stage: Stage) -> list[Result]:
             await fill(url, finished=size, queued=queued)
             await settle(url)
             rounds[str(size)] = partial(_both, stage, url.rsplit("/", 1)[1], size + queued)
-        measured = await alternate(rounds, stage.rounds)
+        measured = await stage.in_turns(rounds)
     return [
-        compare("growth", "self", f"{key}, {size:,} finished", measured[str(size)][key], measured[str(sizes[0])][key])
+        compare(
+            "growth", OURSELVES, f"{key}, {size:,} finished", measured[str(size)][key], measured[str(sizes[0])][key]
+        )
         for key in ("commands/s", "claimed/s")
         for size in sizes[1:]
     ]

@@ -18,7 +18,7 @@ import numpy as np
 
 from accuracy.sales import split
 from benchmarks.commands import blast, everything
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.observer import observe, until
 from benchmarks.predict import HORIZON, WITHIN, Task, in_processes
 from consumer.db.repositories.copy_text import RESULT_COLUMNS
@@ -66,7 +66,7 @@ async def measure(stage: Stage) -> list[Result]:
         ):
             ours = partial(_ours, stage, place, observer, process)
             await process.meanwhile(observer.assigned())
-            print(f"  train: {(await ours('train'))['seconds']:.0f} s")
+            stage.progress.say(f"  train: {(await ours('train'))['seconds']:.0f} s")
             await ours("predict")  # which model each product gets, and warm processes
             predicted = await observer.database.fetchval(_PREDICTED)
             models = await asyncio.to_thread(_models, artefacts)
@@ -77,8 +77,8 @@ async def measure(stage: Stage) -> list[Result]:
                 "library": partial(_library, tasks, models),
                 "copy": partial(_copy, place.url, rows),
             }
-            measured = await alternate(rounds, stage.rounds)
-    unit = f"s, {len(sales.product_ids):,} real products, trained"
+            measured = await stage.in_turns(rounds)
+    unit = f"s, trained, {len(sales.product_ids):,} real products"
     seconds = {name: numbers["seconds"] for name, numbers in measured.items()}
     return [compare("predict", peer, unit, seconds["ours"], seconds[peer]) for peer in ("library", "copy")]
 

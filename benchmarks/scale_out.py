@@ -12,7 +12,7 @@ from benchmarks.commands import blast
 from benchmarks.cpu import server_seconds
 from benchmarks.filling import fill
 from benchmarks.intake import ROLES
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import OURSELVES, Result, compare
 from benchmarks.noop import SETTINGS
 from benchmarks.observer import observe
 from benchmarks.stage import SERVICE, module
@@ -33,10 +33,10 @@ async def measure(stage: Stage) -> list[Result]:
     results: list[Result] = []
     for work, contestant in (("intake", _intake), ("noop", _noop)):
         rounds = {str(number): partial(contestant, stage, number) for number in PROCESSES}
-        measured = await alternate(rounds, stage.rounds)
+        measured = await stage.in_turns(rounds)
         for key, unit in (("rate", f"{work}/s"), ("database CPU", f"us of database CPU per {work}")):
             results += [
-                compare("scale_out", "self", f"{unit}, {number} processes", measured[str(number)][key], alone[key])
+                compare("scale_out", OURSELVES, f"{unit}, {number} processes", measured[str(number)][key], alone[key])
                 for alone in (measured["1"],)
                 for number in PROCESSES[1:]
             ]
