@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.backpressure import Backpressure
+from consumer.backpressure import Backpressure, rest_seconds
 from consumer.errors import TransientError
 from tests.fakes import CapturedLog
 
@@ -64,6 +64,12 @@ async def test_every_look_is_observed_and_every_turn_logged() -> None:
     assert bench.queue.bounds == [100] * 4
     told = [(entry["event"], entry["queued"], entry["limit"]) for entry in bench.log.entries]
     assert told == [("intake_paused", 100, 100), ("intake_resumed", 0, 100)]
+
+
+@pytest.mark.parametrize(("look", "rest"), [(0.002, 1.0), (0.025, 2.5), (0.3, 10.0)])
+def test_a_long_queue_is_counted_less_often(look: float, rest: float) -> None:
+    """Counting takes longer the more waits: it may cost a hundredth of the time, up to ten seconds' rest."""
+    assert rest_seconds(look) == pytest.approx(rest)
 
 
 async def test_nothing_is_turned_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
