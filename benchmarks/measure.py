@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     Contestant = Callable[[], Awaitable[Mapping[str, float]]]
 
+REASON: Final = 200  # characters of each end of a failure
 OURSELVES: Final = "self"  # the peer where the service is compared with itself
 
 
@@ -101,7 +102,7 @@ async def alternate(
             try:
                 numbers = await contestants[name]()
             except Exception as error:  # noqa: BLE001 - a peer may fail in any way; the table says so
-                failure = f"{type(error).__name__}: {str(error).strip()[-300:]}"
+                failure = f"{type(error).__name__}: {_shortened(str(error).strip())}"
                 progress.ended(failure)
                 measured[name] = _all_failed(measured[name], f"{name}: {failure}")
                 left.remove(name)
@@ -110,6 +111,11 @@ async def alternate(
                 measured[name][key].values.append(value)
             progress.ended(", ".join(f"{key} {value:,.4g}" for key, value in numbers.items()))
     return measured
+
+
+def _shortened(reason: str) -> str:
+    """Both ends: what did not happen comes first, and the last that a process has logged comes last."""
+    return reason if len(reason) <= 2 * REASON else f"{reason[:REASON]} … {reason[-REASON:]}"
 
 
 def _all_failed(numbers: Mapping[str, Series], failure: str) -> defaultdict[str, Series]:

@@ -16,7 +16,7 @@ class Part:
     Attributes:
         module: What measures them.
         names: Their names in the table and in ``build/bench.json``.
-        seconds: What all rounds share and what each adds, at full size on two quiet cores: to say what is left.
+        seconds: What all rounds share and what each adds, at full size on two quiet cores: about, to say what is left.
         rounds: No more than these, however many are asked for: what takes minutes, or hardly varies.
         unit: How the unit of its lines begins, where several parts measure one name.
         asked: It runs only when a row of this name is asked for; the name of its lines is another one.
@@ -45,18 +45,18 @@ class Part:
 
 
 PARTS: Final = (
-    Part("intake", ("intake",), (0, 95)),
-    Part("ack", ("ack_p50", "ack_p99"), (0, 75)),
-    Part("noop", ("noop",), (0, 65)),
+    Part("intake", ("intake",), (0, 90)),
+    Part("ack", ("ack_p50", "ack_p99"), (0, 72)),
+    Part("noop", ("noop",), (0, 62)),
     Part("step_log", ("step_log",), (0, 20)),
     Part("results", ("results",), (15, 15)),
     Part("series", ("series",), (20, 6)),
-    Part("predict", ("predict",), (60, 60), unit="s"),
-    Part("predict_trained", ("predict",), (120, 45), unit="s, trained"),
-    Part("scale_out", ("scale_out",), (0, 110)),
-    Part("growth", ("growth",), (150, 120), rounds=3),
+    Part("predict", ("predict",), (40, 48), unit="s"),
+    Part("predict_trained", ("predict",), (110, 42), unit="s, trained"),
+    Part("scale_out", ("scale_out",), (0, 95), rounds=3),
+    Part("growth", ("growth",), (60, 60), rounds=3),
     Part("start", ("start_help", "start_run"), (0, 12)),
-    Part("rss", ("memory",), (0, 480), rounds=1, unit="MB"),
+    Part("rss", ("memory",), (0, 420), rounds=1, unit="MB"),
     Part("memory", ("memory",), (0, 1500), rounds=1, unit="MB, peak", asked="memory_peak"),
 )
 ROWS: Final = tuple(

@@ -48,7 +48,7 @@ async def measure(stage: Stage) -> list[Result]:
 
 
 async def _intake(stage: Stage, processes: int) -> Mapping[str, float]:
-    count = stage.size(30_000, 3_000)
+    count = stage.size(20_000, 3_000)
     async with stage.place(PARTITIONS) as place, observe(place) as observer, AsyncExitStack() as stack:
         started_up = await _start(stage, place, processes, stack, SERVICE, ROLES)
         await observer.assigned(processes)

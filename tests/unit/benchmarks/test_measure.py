@@ -53,6 +53,16 @@ async def test_one_that_fails_is_left_out_and_has_no_median() -> None:
     assert "ValueError: broken" in (measured["a"]["rate"].failure or "")
 
 
+async def test_a_long_failure_keeps_both_ends() -> None:
+    """What did not happen is said first, and the end of a process's log follows: neither may be cut off."""
+    error = RuntimeError("no 5 commands; the end of its log: " + "x" * 5000 + " the last line")
+    measured = await alternate({"a": contestant("a", [], error)}, 1, silent())
+    failure = measured["a"]["rate"].failure or ""
+    assert "no 5 commands" in failure
+    assert failure.endswith("the last line")
+    assert len(failure) < 500
+
+
 async def test_one_that_fails_in_the_first_round_says_so_for_every_number() -> None:
     """A number that was never measured carries the failure, too."""
     measured = await alternate({"a": contestant("a", [], ValueError("broken"))}, 2, silent())

@@ -72,3 +72,8 @@ def test_some_parts_have_fewer_rounds_than_asked_for() -> None:
     assert part("rss").rounds_of(5) == 1
     assert part("growth").rounds_of(2) == 2
     assert part("intake").rounds_of(7) == 7
+
+
+def test_the_whole_run_fits_into_an_hour() -> None:
+    """Five rounds of everything that need not be asked for, by what each part is expected to take on quiet cores."""
+    assert sum(part.expected(5) for part in parts_of([])) < 3600
