@@ -16,11 +16,22 @@ from consumer.telemetry.logs import configure
 from schemas.enums import StatusExecucao
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from consumer.model import Execution
     from consumer.ports import Claim, CommandQueue
 
 TRANSACTIONS = 10
-PASSES = 5  # over all steps in one transaction
-EVENTS = TRANSACTIONS * PASSES * len(Step) * 2  # of one execution; a step begins and ends
+PASSES = 10  # over all steps in one transaction
+EVENTS = TRANSACTIONS * PASSES * len(Step)  # of one execution; of a step that begins and ends at once the end is told
+
+
+def log_steps(execution: Execution, now: datetime) -> None:
+    """What one transaction logs."""
+    for _ in range(PASSES):
+        for step in Step:
+            execution.start_step(step, now)
+            execution.complete_step(step, now, records=200, details={"products": 200})
 
 
 class LoggingJob:
@@ -36,10 +47,7 @@ class LoggingJob:
             work.execution.begin(self._clock.now())
         for _ in range(TRANSACTIONS):
             async with self._queue.fenced(claim.lease) as work:
-                for _ in range(PASSES):
-                    for step in Step:
-                        work.execution.start_step(step, self._clock.now())
-                        work.execution.complete_step(step, self._clock.now(), records=200, details={"products": 200})
+                log_steps(work.execution, self._clock.now())
         async with self._queue.fenced(claim.lease) as work:
             work.execution.finish(StatusExecucao.CONCLUIDO, self._clock.now(), resumo={})
 

@@ -9,10 +9,12 @@ from benchmarks.commands import predict
 from benchmarks.cpu import server_seconds
 from benchmarks.observer import until
 from benchmarks.peers import rows
+from benchmarks.services.step_log import EVENTS, TRANSACTIONS, log_steps
+from consumer.model import Execution
 from consumer.received import Received, receive
-from schemas.enums import TopicKind
+from schemas.enums import CommandKind, GatilhoExecucao, TopicKind
 from schemas.records import RawRecord
-from tests.builders import uuid
+from tests.builders import at, uuid
 
 
 def test_the_command_that_everybody_gets_is_valid() -> None:
@@ -30,6 +32,16 @@ def test_the_rows_of_peers_fill_their_columns() -> None:
     assert len(accepted.command) == len(rows._COMMAND_COLUMNS)
     assert len(accepted.execution) == len(rows._EXECUTION_COLUMNS)
     assert dict(zip(rows._COMMAND_COLUMNS, accepted.command, strict=True))["origin_offset"] == 9
+
+
+def test_the_steps_that_are_waited_for_are_told() -> None:
+    """The benchmark of the step log waits for exactly the events that its job leaves behind."""
+    execution = Execution(uuid(1), CommandKind.PREDICT, GatilhoExecucao.MANUAL)
+    execution.accept(at(0))
+    execution.begin(at(0))
+    execution.events.clear()
+    log_steps(execution, at(1))
+    assert len(execution.events) * TRANSACTIONS == EVENTS
 
 
 async def test_what_does_not_come_true_is_named() -> None:
