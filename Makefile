@@ -48,7 +48,7 @@ schemas: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document anew
 drift: $(STAMP) ## Fail when the generated files are not what the models say
 	$(BIN)/forecast-consumer schemas export --check
 
-bench: $(PEERS) ## Speed against the floor and against peers: ROWS="intake noop" ROUNDS=7 QUICK=1
+bench: $(PEERS) ## Speed against the floor and against peers, 50 minutes: ROWS="intake noop" ROUNDS=7 QUICK=1
 	@$(BIN)/python -m benchmarks $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick)
 
 $(PEERS): $(STAMP) requirements/bench.txt

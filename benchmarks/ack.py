@@ -13,7 +13,7 @@ import asyncpg
 import numpy as np
 
 from benchmarks.intake import ROLES
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.observer import observe
 from benchmarks.travel import Traveller, travel
 
@@ -30,8 +30,10 @@ COMMITS: Final = 300
 async def measure(stage: Stage) -> list[Result]:
     """Ours against the bare round trip, milliseconds."""
     rounds = {"ours": partial(_ours, stage), "floor": partial(_floor, stage)}
-    measured = await alternate(rounds, stage.rounds)
-    print(f"  one commit of PostgreSQL: median of the rounds' p99 {measured['floor']['commit p99'].median} ms")
+    measured = await stage.in_turns(rounds)
+    stage.progress.say(
+        f"  one commit of PostgreSQL: median of the rounds' p99 {measured['floor']['commit p99'].median} ms"
+    )
     return [
         compare(f"ack_p{percentile}", "floor", f"ms at {rate}/s", *(measured[side][key] for side in rounds))
         for percentile in PERCENTILES

@@ -25,14 +25,14 @@ _COMMANDS: Final = """
                                      ELSE (($4 - number) / 500) * 0.03 END) AS age) AS old"""
 
 
-async def fill(url: str, *, finished: int = 0, queued: int = 0) -> None:
-    """Add finished and queued predicts of one product, all visible at the same moment."""
+async def fill(url: str, *, finished: int = 0, queued: int = 0, label: str = "") -> None:
+    """Add finished and queued predicts of one product, all visible at the same moment; no label twice."""
     connection = await asyncpg.connect(url, timeout=15)
     try:
         async with connection.transaction():
             for count, prefix, status, state in (
-                (finished, "finished-", "CONCLUIDO", "done"),
-                (queued, "queued-", "PENDENTE", "queued"),
+                (finished, f"finished-{label}", "CONCLUIDO", "done"),
+                (queued, f"queued-{label}", "PENDENTE", "queued"),
             ):
                 if count:
                     await connection.execute(_EXECUTIONS, prefix, status, PAYLOAD, None, count, timeout=900)

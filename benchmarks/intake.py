@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.commands import blast, predict
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.observer import observe
 from benchmarks.stage import SERVICE, Stage, module
 
@@ -46,7 +46,7 @@ async def measure(stage: Stage) -> list[Result]:
         "taskiq": Contestant(module("peers.taskiq"), 3_000, 300, _taskiq_message, commits=False),
     }
     rounds = {name: partial(_one_round, stage, contestant) for name, contestant in contestants.items()}
-    measured = await alternate(rounds, stage.rounds)
+    measured = await stage.in_turns(rounds)
     peers = [name for name in contestants if name != "ours"]
     return [compare("intake", peer, "commands/s", measured["ours"]["rate"], measured[peer]["rate"]) for peer in peers]
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from benchmarks.progress import Progress
+
     Contestant = Callable[[], Awaitable[Mapping[str, float]]]
+
+REASON: Final = 200  # characters of each end of a failure
+OURSELVES: Final = "self"  # the peer where the service is compared with itself
 
 
 @dataclass(slots=True)
@@ -51,6 +56,11 @@ class Result:
     spread: dict[str, tuple[float, float] | None]
     failure: str | None = None
 
+    @property
+    def ours_failed(self) -> bool:
+        """Whether a side that is the service itself has no number."""
+        return self.value is None or (self.peer == OURSELVES and self.peer_value is None)
+
     def to_json(self) -> dict[str, Any]:
         """Without the failure, which a null value stands for."""
         return {name: value for name, value in asdict(self).items() if name != "failure"}
@@ -72,13 +82,13 @@ def compare(name: str, peer: str, unit: str, ours: Series, theirs: Series) -> Re
     )
 
 
-def failed(name: str, failure: str) -> Result:
+def failed(name: str, failure: str, unit: str = "-") -> Result:
     """A row that could not be measured at all."""
-    return Result(name, "-", None, None, "-", None, 0, {"value": None, "peer_value": None}, failure)
+    return Result(name, "-", None, None, unit, None, 0, {"value": None, "peer_value": None}, failure)
 
 
 async def alternate(
-    contestants: Mapping[str, Contestant], rounds: int, say: Callable[[str], None] = print
+    contestants: Mapping[str, Contestant], rounds: int, progress: Progress
 ) -> dict[str, defaultdict[str, Series]]:
     """Let everybody run once a round, each round begun by another one; what each measured, by contestant and number.
 
@@ -88,18 +98,24 @@ async def alternate(
     left = list(contestants)
     for number in range(1, rounds + 1):
         for name in [*left[number - 1 :], *left[: number - 1]] if number <= len(left) else list(left):
+            progress.turn(number, rounds, name)
             try:
                 numbers = await contestants[name]()
             except Exception as error:  # noqa: BLE001 - a peer may fail in any way; the table says so
-                failure = f"{name}: {type(error).__name__}: {str(error).strip()[-300:]}"
-                say(f"  round {number} {failure}")
-                measured[name] = _all_failed(measured[name], failure)
+                failure = f"{type(error).__name__}: {_shortened(str(error).strip())}"
+                progress.ended(failure)
+                measured[name] = _all_failed(measured[name], f"{name}: {failure}")
                 left.remove(name)
                 continue
             for key, value in numbers.items():
                 measured[name][key].values.append(value)
-            say(f"  round {number} {name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in numbers.items()))
+            progress.ended(", ".join(f"{key} {value:,.4g}" for key, value in numbers.items()))
     return measured
+
+
+def _shortened(reason: str) -> str:
+    """Both ends: what did not happen comes first, and the last that a process has logged comes last."""
+    return reason if len(reason) <= 2 * REASON else f"{reason[:REASON]} … {reason[-REASON:]}"
 
 
 def _all_failed(numbers: Mapping[str, Series], failure: str) -> defaultdict[str, Series]:

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 
 from benchmarks.commands import blast, everything
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import OURSELVES, Result, compare
 from benchmarks.observer import observe, until
 from tests.support.databases import temporary_database
 
@@ -73,12 +73,13 @@ class Peak:
 
 
 async def measure(stage: Stage) -> list[Result]:
-    """Many products against a tenth of them, MB; once, as a peak hardly varies."""
+    """Many products against a tenth of them, MB."""
     many = stage.size(PRODUCTS, 2_000)
     rounds = {str(count): partial(_peaks, stage, count) for count in (many // SMALLER, many)}
-    measured = await alternate(rounds, 1)
+    measured = await stage.in_turns(rounds)
     ours, theirs = measured[str(many)], measured[str(many // SMALLER)]
-    return [compare("memory", "self", "MB", ours["peak"], theirs["peak"])]
+    unit = f"MB, peak of train and predict, {many:,} products against {many // SMALLER:,}"
+    return [compare("memory", OURSELVES, unit, ours["peak"], theirs["peak"])]
 
 
 async def _peaks(stage: Stage, products: int) -> Mapping[str, float]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.filling import fill
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.observer import observe
 from benchmarks.stage import Stage, module
 
@@ -34,7 +34,7 @@ async def measure(stage: Stage) -> list[Result]:
     rounds = {"ours": partial(_ours, stage)} | {
         peer: partial(_peer, stage, peer, stage.size(*size)) for peer, size in sizes.items()
     }
-    measured = await alternate(rounds, stage.rounds)
+    measured = await stage.in_turns(rounds)
     ours = measured["ours"]["rate"]
     return [compare("noop", peer, "executions/s", ours, measured[peer]["rate"]) for peer in sizes]
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import signal
 import time
 import warnings
 from functools import partial
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import asyncpg
 
 from benchmarks.commands import blast, predict
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.observer import observe, until
 from consumer.db.database import Database
 from consumer.db.repositories.time_series_repo import TimeSeriesRepository
@@ -67,7 +68,7 @@ async def measure(stage: Stage) -> list[Result]:
         rounds = {"ours": partial(_ours, stage, template, catalogue.products, tasks)}
         await rounds["ours"]()  # which model each product gets
         rounds["library"] = partial(_library, tasks)
-        measured = await alternate(rounds, stage.rounds)
+        measured = await stage.in_turns(rounds)
     return [compare("predict", "library", "s", measured["ours"]["seconds"], measured["library"]["seconds"])]
 
 
@@ -134,6 +135,7 @@ def in_processes(tasks: list[Task], processes: int, models: Mapping[TargetType, 
 
 
 def _ready(models: Mapping[TargetType, str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us, who ends us
     warm_up()
     _trained.update({target: load_lgbm(Path(path).read_bytes()).boosters for target, path in models.items()})
 

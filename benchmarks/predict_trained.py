@@ -18,7 +18,7 @@ import numpy as np
 
 from accuracy.sales import split
 from benchmarks.commands import blast, everything
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.observer import observe, until
 from benchmarks.predict import CORES, HORIZON, WITHIN, Task, in_processes
 from consumer.db.repositories.copy_text import RESULT_COLUMNS
@@ -70,7 +70,7 @@ async def measure(stage: Stage) -> list[Result]:
                     ours = partial(_ours, stage, place, observer, process)
                     await process.meanwhile(observer.assigned())
                     if not tasks:
-                        print(f"  train: {(await ours('train'))['seconds']:.0f} s")
+                        stage.progress.say(f"  train: {(await ours('train'))['seconds']:.0f} s")
                     await ours("predict")  # which model each product gets, and warm processes
                     predicted = await observer.database.fetchval(_PREDICTED)
                     models = await asyncio.to_thread(_models, artefacts)
@@ -82,9 +82,9 @@ async def measure(stage: Stage) -> list[Result]:
                     if not results:
                         rows = [tuple(row) for row in await observer.database.fetch(_WRITTEN, predicted)]
                         rounds["copy"] = partial(_copy, place.url, rows)
-                    measured = await alternate(rounds, stage.rounds)
+                    measured = await stage.in_turns(rounds)
                 named = f"{processes} model process{'es' if processes > 1 else ''}"
-                unit = f"s, {len(sales.product_ids):,} real products, trained, {named}"
+                unit = f"s, trained, {len(sales.product_ids):,} real products, {named}"
                 seconds = {name: numbers["seconds"] for name, numbers in measured.items()}
                 results += [compare("predict", peer, unit, seconds["ours"], seconds[peer]) for peer in list(rounds)[1:]]
     return results

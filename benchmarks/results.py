@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 import numpy as np
 
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from consumer.db.database import Database
 from consumer.db.repositories.copy_text import RESULT_COLUMNS
 from consumer.db.repositories.forecast_repo import ForecastRepository
@@ -39,7 +39,7 @@ async def measure(stage: Stage) -> list[Result]:
         rows: list[list[Any]] = []
         rounds = {"ours": partial(_ours, place.url, forecasts, rows), "copy": partial(_copy, place.url, rows)}
         await rounds["ours"]()  # the rows that COPY is to write, and a connection pool that is warm
-        measured = await alternate(rounds, stage.rounds)
+        measured = await stage.in_turns(rounds)
     return [compare("results", "copy", "rows/s", measured["ours"]["rate"], measured["copy"]["rate"])]
 
 

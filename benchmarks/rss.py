@@ -11,7 +11,7 @@ import psutil
 from benchmarks.commands import blast
 from benchmarks.growth import NO_LIMIT
 from benchmarks.intake import ROLES
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import OURSELVES, Result, compare
 from benchmarks.observer import observe
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ WITHIN: Final = 600.0
 async def measure(stage: Stage) -> list[Result]:
     """One process, looked at three times; resident memory in MB, against itself after the smaller number."""
     few, many = stage.size(10_000, 1_000), stage.size(1_000_000, 10_000)
-    measured = (await alternate({"ours": partial(_one_process, stage, few, many)}, stage.rounds))["ours"]
+    measured = (await stage.in_turns({"ours": partial(_one_process, stage, few, many)}))["ours"]
     return [
-        compare("memory", "self", f"MB after {many:,} commands", measured["many"], measured["few"]),
-        compare("memory", "self", "MB idle", measured["idle"], measured["few"]),
+        compare("memory", OURSELVES, f"MB after {many:,} commands", measured["many"], measured["few"]),
+        compare("memory", OURSELVES, "MB idle", measured["idle"], measured["few"]),
     ]
 
 

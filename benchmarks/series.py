@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import numpy as np
 
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from consumer.db.database import Database
 from consumer.db.repositories.time_series_repo import TimeSeriesRepository
 from tests.e2e.sales import seed_sales
@@ -33,7 +33,7 @@ async def measure(stage: Stage) -> list[Result]:
         rounds = {name: partial(side, place.url, catalogue.ids()) for name, side in sides.items()}
         for contestant in rounds.values():
             await contestant()  # PostgreSQL's cache is warm for both
-        measured = await alternate(rounds, stage.rounds)
+        measured = await stage.in_turns(rounds)
     return [compare("series", "fetch", "rows/s", measured["ours"]["rate"], measured["fetch"]["rate"])]
 
 

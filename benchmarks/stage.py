@@ -6,11 +6,13 @@ import os
 import sys
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from benchmarks.measure import alternate
+from benchmarks.progress import Progress
 from consumer.db.setup import initialise
 from consumer.demo.embedded_postgres import EmbeddedPostgres
 from tests.e2e.service_process import ServiceProcess
@@ -19,8 +21,10 @@ from tests.support.databases import temporary_database
 from tests.support.topics import Topics
 
 if TYPE_CHECKING:
+    from collections import defaultdict
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
+    from benchmarks.measure import Contestant, Series
     from tests.support.brokers import Kind
 
 PROJECT: Final = Path(__file__).parent.parent
@@ -61,10 +65,15 @@ class Stage:
     directory: Path
     rounds: int
     quick: bool
+    progress: Progress = field(default_factory=Progress)
 
     def size(self, full: int, quick: int) -> int:
         """How much work a round has."""
         return quick if self.quick else full
+
+    async def in_turns(self, contestants: Mapping[str, Contestant]) -> dict[str, defaultdict[str, Series]]:
+        """Let everybody run once a round: ``benchmarks.measure.alternate``."""
+        return await alternate(contestants, self.rounds, self.progress)
 
     @asynccontextmanager
     async def place(self, partitions: int = 6, template: str | None = None) -> AsyncIterator[Place]:
@@ -117,11 +126,27 @@ def servers(settings: Mapping[str, str] | None = None) -> Iterator[tuple[Embedde
 
 @asynccontextmanager
 async def open_stage(
-    postgres: EmbeddedPostgres, bootstrap_servers: str, kind: Kind, rounds: int, *, quick: bool
+    postgres: EmbeddedPostgres,
+    bootstrap_servers: str,
+    kind: Kind,
+    rounds: int,
+    *,
+    quick: bool,
+    progress: Progress | None = None,
 ) -> AsyncIterator[Stage]:
     """The stage of a run."""
     with tempfile.TemporaryDirectory(prefix="forecast-bench-") as directory:
         async with temporary_database(postgres.url()) as url:
             await initialise(url)
             template = url.rsplit("/", 1)[1]
-            yield Stage(postgres.url(), postgres.pid, bootstrap_servers, kind, template, Path(directory), rounds, quick)
+            yield Stage(
+                postgres.url(),
+                postgres.pid,
+                bootstrap_servers,
+                kind,
+                template,
+                Path(directory),
+                rounds,
+                quick,
+                progress or Progress(),
+            )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.stage import Stage, module
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ READY: Final = "ready"
 
 async def measure(stage: Stage) -> list[Result]:
     """Seconds; the ratio is of the whole times, the goals are about their difference."""
-    helped = await alternate({"ours": partial(_run, HELP), "python": partial(_run, NOTHING)}, stage.rounds)
-    started = await alternate({"ours": partial(_ours, stage), "aiokafka": partial(_aiokafka, stage)}, stage.rounds)
+    helped = await stage.in_turns({"ours": partial(_run, HELP), "python": partial(_run, NOTHING)})
+    started = await stage.in_turns({"ours": partial(_ours, stage), "aiokafka": partial(_aiokafka, stage)})
     return [
         compare("start_help", "python", "s", helped["ours"]["seconds"], helped["python"]["seconds"]),
         compare("start_run", "aiokafka", "s", started["ours"]["seconds"], started["aiokafka"]["seconds"]),

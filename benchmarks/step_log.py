@@ -16,7 +16,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.filling import fill
-from benchmarks.measure import Result, alternate, compare
+from benchmarks.measure import Result, compare
 from benchmarks.noop import SETTINGS
 from benchmarks.observer import observe, until
 from benchmarks.services.step_log import EVENTS
@@ -41,7 +41,7 @@ _COPY: Final = """
 
 async def measure(stage: Stage) -> list[Result]:
     """Ours against the floor, events/s."""
-    measured = await alternate({"ours": partial(_ours, stage), "floor": partial(_floor, stage)}, stage.rounds)
+    measured = await stage.in_turns({"ours": partial(_ours, stage), "floor": partial(_floor, stage)})
     return [compare("step_log", "floor", "events/s", measured["ours"]["rate"], measured["floor"]["rate"])]
 
 

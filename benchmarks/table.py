@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.measure import Result
+    from benchmarks.parts import Part
 
 
-def write_json(results: Sequence[Result], path: Path) -> None:
-    """Write the list of the issue's form; what another run measured of other rows stays."""
-    names = {result.name for result in results}
+def write_json(lines: Sequence[Result], path: Path, part: Part) -> None:
+    """Put the lines of a part into the list of the issue's form, in place of all that it had before.
+
+    The file is whole at any moment: a run may be interrupted while it writes.
+    """
     earlier = json.loads(path.read_text()) if path.exists() else []
-    kept = [entry for entry in earlier if entry["name"] not in names]
+    kept = [entry for entry in earlier if not part.owns(entry)]
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps([*kept, *(result.to_json() for result in results)], indent=1) + "\n")
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps([*kept, *(line.to_json() for line in lines)], indent=1) + "\n")
+    new.replace(path)
 
 
 def print_table(results: Sequence[Result], title: str) -> None:

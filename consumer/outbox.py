@@ -72,7 +72,7 @@ class Relay:
         self._sent = asyncio.Event()
         self._more = self._wants_room = False  # whether there is more to send, and whether that waits for settling
         self._failures = 0
-        self._held_until = 0.0
+        self._held_until = self._asks_again = 0.0
         self._busy_until = 0.0
         self._settling_since: float | None = None
         self._turned = self.last_round = clock.monotonic()
@@ -165,11 +165,14 @@ class Relay:
             in_flight.rows.discard(row)
 
     async def _hold(self) -> bool:
-        """Prolong the lease when half of it is gone, not on every round."""
+        """Prolong the lease when half of it is gone, not on every round; standing by, ask now and then."""
         now = self._clock.monotonic()
         if now < self._held_until:
             return True
+        if now < self._asks_again:
+            return False
         if not await self._outbox.hold(self._options.lease_seconds):
+            self._asks_again = now + self._options.idle_seconds
             return False
         self._held_until = now + self._options.lease_seconds / 2
         return True

@@ -41,13 +41,14 @@ if TYPE_CHECKING:
     from consumer.ports import Claim, FencedWork, LeaseState
 
 # Leases are judged by the database's clock alone: the clocks of the processes may be hours apart.
-_RESCUE: Final = text("""
-    UPDATE forecast_consumer.command SET state = 'queued', lease_owner = NULL, lease_until = NULL
-     WHERE execucao_id IN (
-        SELECT execucao_id FROM forecast_consumer.command
+# Driven by the few that are lost: as a semi-join it was planned for one running command and took the square of them.
+RESCUE: Final = text("""
+    WITH lost AS MATERIALIZED (
+        SELECT source, event_id FROM forecast_consumer.command
          WHERE state = 'running' AND lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
-       AND state = 'running'
- RETURNING execucao_id""")
+    UPDATE forecast_consumer.command AS c SET state = 'queued', lease_owner = NULL, lease_until = NULL
+      FROM lost WHERE c.source = lost.source AND c.event_id = lost.event_id
+ RETURNING c.execucao_id""")
 _CLAIM: Final = """
     WITH due AS MATERIALIZED (
         SELECT source, event_id FROM forecast_consumer.command
@@ -153,7 +154,7 @@ class SqlCommandQueue:
         rescue = now >= self._rescue_at
         async with self._database.transaction() as session:
             if rescue:
-                await session.execute(_RESCUE)
+                await session.execute(RESCUE)
             parameters = {"limit": limit, "owner": self._owner, "lease_seconds": self._lease_seconds}
             rows = (await session.execute(_CLAIM_ROWS, parameters)).mappings().all()
             claims, unreadable = read_claims(rows)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event, text
 
+from consumer.db.queue import RESCUE
 from consumer.errors import LeaseLostError, PermanentError, TransientError
 from consumer.model import Lease
 from consumer.ports import ChunkProgress, LeaseState
@@ -15,8 +16,16 @@ from schemas.enums import CommandKind, ErrorCode, StatusExecucao
 from tests.builders import at, planned, planned_chunk, uuid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from consumer.ports import Claim
     from tests.integration.core.store import Store
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
 
 
 def ids(claims: list[Claim]) -> list[str]:
@@ -105,6 +114,18 @@ async def test_first_step_that_lasts_is_told_and_stays_one_row(store: Store) -> 
     assert await store.rows(logged) == [("COMPLETED", at(0), at(62))]
     told = await store.events("forecast.step-log")
     assert [(one["sequence"], one["status"]) for one in told] == [(1, "RUNNING"), (2, "COMPLETED")]
+
+
+async def test_many_running_commands_cost_the_rescue_one_reading_each(store: Store) -> None:
+    """Statistics that know of no running command must not make it read all of them again for each of them."""
+    await store.execute("ANALYZE forecast_consumer.command")
+    for number in range(40):
+        await store.command(number)
+    await store.queue().claim(40)
+    [[plan]] = await store.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {RESCUE}")
+    read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes(plan[0]["Plan"])]
+    filtered = [node.get("Rows Removed by Filter", 0) * node["Actual Loops"] for node in nodes(plan[0]["Plan"])]
+    assert max(read) + max(filtered) <= 40
 
 
 async def test_heartbeat_prolongs_the_lease(store: Store) -> None:

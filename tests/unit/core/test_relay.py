@@ -80,13 +80,25 @@ async def test_refused_message_is_parked_and_holds_up_nobody() -> None:
 
 async def test_standby_relay_publishes_nothing() -> None:
     """While another relay is alive this one reads and sends nothing; when it may, it takes over."""
-    outbox, publisher = events("a"), FakePublisher()
+    outbox, publisher, clock = events("a"), FakePublisher(), ManualClock()
     outbox.held = False
-    made = relay(outbox, publisher)
+    made = relay(outbox, publisher, clock=clock)
     assert await made.run_once() == 0
     assert not outbox.looked.is_set()
     outbox.held = True
+    clock.seconds = FAST.idle_seconds
     assert await made.run_once() == 1
+
+
+async def test_standby_relay_asks_for_the_lease_now_and_then() -> None:
+    """Whatever is committed in its process wakes it, and the lease of another one is not asked for each time."""
+    outbox, clock = FakeOutbox(), ManualClock()
+    outbox.held = False
+    made = relay(outbox, FakePublisher(), options=RelayOptions(idle_seconds=0.25), clock=clock)
+    for seconds in (0.0, 0.1, 0.2, 0.25, 0.3, 0.5):
+        clock.seconds = seconds
+        await made.run_once()
+    assert outbox.holds == 3
 
 
 async def test_lease_is_prolonged_when_half_of_it_is_gone() -> None:
