@@ -104,12 +104,11 @@ class KafkaLine:
     def _fill(self, topic: str, partitions: Sequence[int], positions: Sequence[int], sent: Sent) -> Iterator[Batch]:
         """The batches of a topic; what cannot be in one is refused, and nothing else."""
         filling = Filling(self._producer.create_batch, self._limits.of(topic))
-        available = tuple(self._producer.client.cluster.available_partitions_for_topic(topic) or ())
         for position in positions:
             message = sent.messages[position]
             partition = message.partition
             if partition is None:
-                partition = partition_of(message.key, partitions, available)
+                partition = partition_of(message.key, message.event_id, partitions)
             elif partition not in partitions:
                 sent.settle((position,), RecordRefusedError(f"{topic} has no partition {partition}"))
                 continue

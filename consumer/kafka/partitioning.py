@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -16,17 +15,18 @@ _M: Final = 0x5BD1E995
 _32_BITS: Final = 0xFFFFFFFF
 
 
-def partition_of(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
-    """The partition that Kafka's clients choose by default; any one without a key.
+def partition_of(key: bytes | None, name: str, every: Sequence[int]) -> int:
+    """The partition that Kafka's clients choose by default for a key.
+
+    Without a key they take any. Here the name of the message decides, so that one which is sent again goes where it
+    went before, and whoever reads that partition drops it.
 
     Args:
         key: Of the record.
+        name: The same whenever the message is sent.
         every: The topic's partitions, ascending.
-        available: Those that have a leader.
     """
-    if key is None:
-        return random.choice(available or every)  # noqa: S311 - any will do
-    return every[(murmur2(key) & 0x7FFFFFFF) % len(every)]
+    return every[(murmur2(name.encode() if key is None else key) & 0x7FFFFFFF) % len(every)]
 
 
 @lru_cache(_REMEMBERED_KEYS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -93,7 +93,7 @@ async def gather(url: str, topics: Topics, history: History) -> Findings:
         gone = {row["id"] for row in await connection.fetch(_GONE)}
     records = await read_commands(topics)
     async with Follower(topics.bootstrap_servers, topics.all[4:]) as follower:
-        journal = _without_chance(await follower.to_the_end())
+        journal = await follower.to_the_end()
     async with Follower(topics.bootstrap_servers, [topics.name(REPLY), topics.name(TINY_REPLY)]) as follower:
         replies = await follower.to_the_end()
     async with connected(url) as connection:
@@ -151,14 +151,6 @@ def _sent(raw: RawRecord, item: Any, history: History, bare: Evidence, bodies: A
         elif good and row is None and item.names_execution:
             good = owners.get(item.execucao_id, tuple(identity)) == tuple(identity)  # or another command took its place
     return Sent(raw.topic, raw.partition, raw.offset, raw.timestamp_ms, attempt.kind, good, *identity)
-
-
-def _without_chance(journal: Journal) -> Journal:
-    """A message without a key lands on any partition, at each sending another: no difference that matters."""
-    found = Journal()
-    for message in journal.messages:
-        found.add(message if message.key is not None else replace(message, partition=-1))
-    return found
 
 
 def _audited(row: Mapping[str, Any]) -> Audited:

@@ -45,7 +45,6 @@ class FakeProducer:
         self.client = SimpleNamespace(
             cluster=SimpleNamespace(
                 partitions_for_topic=lambda topic: {0} if topic in self.known else None,
-                available_partitions_for_topic=lambda _: {0},
             ),
             fetch_all_metadata=self._fetch,
             close=_nothing,
@@ -280,10 +279,19 @@ async def test_message_that_fits_no_batch_is_refused_alone(bad: OutboxMessage) -
 def test_keys_go_where_every_client_sends_them(key: bytes, count: int) -> None:
     """A key's partition is the default one of Kafka's clients."""
     partitions = list(range(count))
-    assert partition_of(key, partitions, partitions) == DefaultPartitioner()(key, partitions, partitions)
+    assert partition_of(key, "any", partitions) == DefaultPartitioner()(key, partitions, partitions)
 
 
-def test_message_without_a_key_goes_to_any_available_partition() -> None:
-    """Without a key one of the partitions that have a leader is taken, or any at all when none has."""
-    assert partition_of(None, [0, 1, 2], [1]) == 1
-    assert partition_of(None, [5], []) == 5
+@given(st.text(max_size=60), st.integers(1, 50))
+def test_message_without_a_key_goes_to_the_same_partition_again(name: str, count: int) -> None:
+    """Its name decides, so that a duplicate is where the first one was."""
+    partitions = list(range(count))
+    assert partition_of(None, name, partitions) == partition_of(None, name, partitions)
+    assert partition_of(None, name, partitions) in partitions
+
+
+def test_messages_without_a_key_are_spread() -> None:
+    """Dead letters of records without a key do not all end in one partition."""
+    assert {partition_of(None, f"forecast.train/0/{offset}/5:rejected:dlq", range(6)) for offset in range(100)} == {
+        *range(6)
+    }
