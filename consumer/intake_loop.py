@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from consumer.errors import TransientError
 from consumer.offset_commits import OffsetCommits
-from consumer.read_ahead import ReadAhead, pause
+from consumer.pausing import pause
+from consumer.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable

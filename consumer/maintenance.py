@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 from consumer.errors import TransientError
+from consumer.pausing import pause
 
 if TYPE_CHECKING:
+    import asyncio
+
     from structlog.typing import FilteringBoundLogger
 
 BATCH: Final = 1000  # rows of one short transaction
@@ -41,7 +43,7 @@ class Maintenance:
             else:
                 if pruned:
                     self._log.info("pruned", rows=pruned, older_than_days=self._keep_days)
-            await _wait(stopping, self._interval)
+            await pause(stopping, self._interval)
 
     async def run_once(self, stopping: asyncio.Event) -> int:
         """Batch after batch until nothing old is left; how many rows went.
@@ -55,13 +57,5 @@ class Maintenance:
             total += pruned
             if not pruned:
                 break
-            await _wait(stopping, BREATH_SECONDS)
+            await pause(stopping, BREATH_SECONDS)
         return total
-
-
-async def _wait(stopping: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        return

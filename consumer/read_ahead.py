@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from consumer.errors import TransientError
+from consumer.pausing import pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -102,12 +103,3 @@ class ReadAhead:
     def close(self) -> None:
         """Wait for room no longer."""
         self._room.set()
-
-
-async def pause(stopping: asyncio.Event, seconds: float) -> None:
-    """Wait, unless told to stop."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        return

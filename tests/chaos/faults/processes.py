@@ -18,8 +18,10 @@ from tests.e2e.rows import connected, scalar
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from tests.chaos.fleet import Member
+    from tests.chaos.proxy import Proxy
     from tests.chaos.rig import Rig
 
 _RUNNING = "SELECT count(*) FROM forecast_consumer.command WHERE state = 'running' AND lease_owner = $1"
@@ -177,36 +179,36 @@ async def locked_commands(rig: Rig, seconds: float) -> None:
 
 async def database_away_then_kill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
     """Intake holds a batch that it cannot persist, and dies."""
-    intakes = [member for member in members if "intake" in member.roles]
-    async with contextlib.AsyncExitStack() as held:
-        for member in intakes:
-            await held.enter_async_context(member.lock)
-            await member.up(UP_SECONDS)
-        await held.enter_async_context(rig.servers.postgres_trouble())
-        rig.servers.postgres_proxy.cut("blackhole")
-        try:
-            await pause(randomness, 2.5, 3.5)
-            for member in intakes:
-                await member.kill()
-        finally:
-            rig.servers.postgres_proxy.heal(deliver=False)
+    servers = rig.servers
+    await _away_then_kill(randomness, members, "intake", servers.postgres_trouble(), servers.postgres_proxy)
 
 
 async def kafka_away_then_kill(rig: Rig, randomness: random.Random, members: Sequence[Member]) -> None:
     """The relay has messages in flight that the broker never gets, and dies."""
-    relays = [member for member in members if "relay" in member.roles]
+    servers = rig.servers
+    await _away_then_kill(randomness, members, "relay", servers.kafka_trouble(), servers.kafka_proxy)
+
+
+async def _away_then_kill(
+    randomness: random.Random,
+    members: Sequence[Member],
+    role: str,
+    trouble: AbstractAsyncContextManager[None],
+    proxy: Proxy,
+) -> None:
+    concerned = [member for member in members if role in member.roles]
     async with contextlib.AsyncExitStack() as held:
-        for member in relays:
+        for member in concerned:
             await held.enter_async_context(member.lock)
             await member.up(UP_SECONDS)
-        await held.enter_async_context(rig.servers.kafka_trouble())
-        rig.servers.kafka_proxy.cut("blackhole")
+        await held.enter_async_context(trouble)
+        proxy.cut("blackhole")
         try:
             await pause(randomness, 2.5, 3.5)
-            for member in relays:
+            for member in concerned:
                 await member.kill()
         finally:
-            rig.servers.kafka_proxy.heal(deliver=False)
+            proxy.heal(deliver=False)
 
 
 async def wait_for_job(rig: Rig, member: Member, within: float) -> bool:
