@@ -25,19 +25,22 @@ _TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 _TRANSIENT_STATES = frozenset({"25006", "25P03", "25P04"})
 # What no record's values can bring about: a feature, catalogue, schema, table, column or right is missing.
 _UNUSABLE_CLASSES = frozenset({"0A", "3D", "3F", "42"})
+_PASSING = (asyncpg.InvalidCachedStatementError, asyncpg.InternalClientError)
 _TRANSIENT = (OSError, asyncio.TimeoutError, PoolTimeoutError, PendingRollbackError, asyncpg.InterfaceError)
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether doing the same again later may succeed; a value that the driver cannot encode never will.
 
-    A statement that was prepared before a table changed is prepared anew the next time.
+    A statement that was prepared before a table changed is prepared anew the next time. A connection on which asyncpg
+    lost its way, because the server went in the middle of an answer, fails in whatever is asked of it next, and is
+    replaced.
     """
     driver_error = _driver_error(error)
     causes = (driver_error, driver_error.__cause__)
     if any(isinstance(cause, asyncpg.DataError) for cause in causes):
         return False
-    if any(isinstance(cause, asyncpg.InvalidCachedStatementError) for cause in causes):
+    if any(isinstance(cause, _PASSING) for cause in causes):
         return True
     state = getattr(driver_error, "sqlstate", None)
     if state is not None:

@@ -45,6 +45,9 @@ PASSING: list[BaseException] = [
     asyncpg.ReadOnlySQLTransactionError("a demoted primary"),  # 25006
     wrapped(asyncpg.InvalidCachedStatementError("a column has another type"), kind=exc.NotSupportedError),
     wrapped(asyncpg.SerializationError("again")),
+    asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
+    wrapped(asyncpg.InternalClientError("cannot switch to state 11"), kind=exc.InternalError),
+    wrapped(asyncpg.ProtocolError("cannot switch to idle state"), kind=exc.InternalError),
     wrapped(asyncpg.DiskFullError("full"), kind=exc.OperationalError),
     wrapped(asyncpg.InterfaceError("connection is closed"), kind=exc.InterfaceError),
     wrapped(kind=exc.OperationalError),
