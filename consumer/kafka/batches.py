@@ -44,10 +44,19 @@ class BatchLimits:
 
     def __init__(self) -> None:
         self._lowered: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
 
     def of(self, topic: str) -> int:
         """Bytes at which a batch is full."""
         return self._lowered.get(topic, BATCH_BYTES)
+
+    def may_be_refused(self, topic: str, batch: Batch) -> bool:
+        """Whether it may turn out to be too large with others in it that are not: the topic has taken none so large."""
+        return len(batch.positions) > 1 and batch.size > self._taken.get(topic, 0)
+
+    def took(self, topic: str, batch: Batch) -> None:
+        """Learn from a batch that was not too large."""
+        self._taken[topic] = max(self._taken.get(topic, 0), batch.size)
 
     def lower(self, topic: str, refused: Batch) -> None:
         """Learn from a batch of several messages that was too large."""

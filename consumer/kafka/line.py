@@ -30,7 +30,9 @@ class KafkaLine:
     """``consumer.ports.Line``. Owns its producer, which has been started.
 
     The producer sends one batch of a partition at a time, and numbers them: after one that failed the broker takes no
-    later one. What was never handed to the producer has no number, so the line breaks there and takes nothing more.
+    later one, if it has taken any of this producer before. What was never handed to the producer has no number, so the
+    line breaks there and takes nothing more. Behind a batch that may be refused for its size nothing is handed over
+    until the broker has answered.
 
     Args:
         producer: Of aiokafka, idempotent.
@@ -50,6 +52,7 @@ class KafkaLine:
         self._seconds = seconds
         self._sent: deque[Sent] = deque()
         self._handing_over: set[asyncio.Timeout] = set()
+        self._unproven: dict[tuple[str, int], asyncio.Future[object]] = {}
         self.broken = False
 
     async def send(self, messages: Sequence[OutboxMessage]) -> Sent:
@@ -119,6 +122,10 @@ class KafkaLine:
         return filling.batches()
 
     async def _send_batch(self, topic: str, batch: Batch, sent: Sent, *, own: bool) -> None:
+        place = topic, batch.partition
+        if not await _taken(self._unproven.pop(place, None)):
+            self.broken = True
+            return
         batch.builder.close()
         try:
             future = await self._producer.send_batch(batch.builder, topic, partition=batch.partition)
@@ -126,6 +133,8 @@ class KafkaLine:
             self._failed(batch.positions, error, sent, own=own)
         else:
             sent.await_batch(HandedOver(topic, batch, future, own))
+            if self._limits.may_be_refused(topic, batch):
+                self._unproven[place] = future
 
     def _failed(self, positions: Sequence[int], error: Exception, sent: Sent, *, own: bool) -> None:
         outcome = outcome_of(error, own=own)
@@ -158,3 +167,12 @@ class KafkaLine:
                 raise TimeoutError from error
             self._missing.add(topic)
             raise RecordRefusedError(f"reply topic {topic!r} is not there") from error
+
+
+async def _taken(before: asyncio.Future[object] | None) -> bool:
+    """Whether the broker has taken the batch before this one, if that was in doubt."""
+    if before is None:
+        return True
+    if not before.done():
+        await asyncio.wait((before,))
+    return not before.cancelled() and before.exception() is None

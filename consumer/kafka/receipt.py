@@ -47,7 +47,7 @@ class Sent:
     Args:
         messages: In their order.
         deadline: Of all acknowledgements, by the loop's clock.
-        limits: Learn of batches that were too large.
+        limits: Learn of batches that were too large, and of those that were not.
     """
 
     def __init__(self, messages: Sequence[OutboxMessage], deadline: float, limits: BatchLimits) -> None:
@@ -94,6 +94,7 @@ class Sent:
             return PublishError("not acknowledged by the broker before the producer was given up")
         error = handed.future.exception()
         if error is None:
+            self._limits.took(handed.topic, handed.batch)
             return None
         if not isinstance(error, KafkaError):
             raise error

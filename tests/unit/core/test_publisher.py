@@ -257,6 +257,38 @@ async def test_batch_that_is_too_large_is_narrowed_down_to_the_message_that_is()
     assert known == dict.fromkeys("abcdef")
 
 
+async def test_nothing_is_sent_behind_a_batch_that_may_be_too_large() -> None:
+    """A fresh producer's next batch would be taken although the one before it was refused: it waits for the answer."""
+    producer, status = FakeProducer(), Settings().topic_status
+    producer.waiting = []
+    line = line_of(publishing(producer), producer)
+    first = await line.send([message("a", topic=status), message("b", topic=status)])
+    behind = asyncio.create_task(line.send([message("c", topic=status)]))
+    await turns()
+    assert producer.sent == [status] * 2
+    producer.waiting[0].set_exception(MessageSizeTooLargeError())
+    outcomes = [*await first.wait(), *await (await behind).wait()]
+    assert [type(outcome) for outcome in outcomes] == [PublishError] * 3
+    assert producer.sent == [status] * 2
+
+
+async def test_a_topic_that_took_a_batch_takes_the_next_without_waiting() -> None:
+    """Only a batch larger than any that the topic has taken holds up what follows."""
+    producer, status = FakeProducer(), Settings().topic_status
+    line = line_of(publishing(producer), producer)
+    await (await line.send([message("a", topic=status), message("b", topic=status)])).wait()
+    producer.waiting = []
+    for names in ("cd", "ef"):
+        await line.send([message(name, topic=status) for name in names])
+    assert producer.sent == [status] * 6
+
+
+async def turns() -> None:
+    """Let everything that can go on go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize(
     "bad",
     [
