@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from tests.support.brokers import Broker, BrokerChoice, BrokerError, choose_broker
 from tests.support.databases import database_server, temporary_database
@@ -14,6 +15,10 @@ from tests.support.topics import Topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
+
+# A property is about values: how long an example takes on a busy machine says nothing about it.
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 _CHOICE = pytest.StashKey[BrokerChoice]()
 
