@@ -111,6 +111,19 @@ class ChunkProgress:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ResultRows:
+    """Forecasts as they will be stored, written down before the transaction in which they are.
+
+    Attributes:
+        product_ids: Of which products.
+        form: For the store that made it, and nobody else.
+    """
+
+    product_ids: tuple[str, ...] = ()
+    form: Any = None
+
+
 class FencedWork(Protocol):
     """One short transaction of an execution, open only while the lease is the newest.
 
@@ -131,7 +144,7 @@ class FencedWork(Protocol):
         """The summaries of all chunks, or of one step's, in chunk order."""
         ...
 
-    async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
+    async def replace_results(self, rows: ResultRows) -> int:
         """Write forecasts of products, in place of any that this execution wrote for them; the number of rows."""
         ...
 
@@ -199,6 +212,16 @@ class CommandQueue(Protocol):
 
     async def chunk_products(self, execucao_id: ExecutionId, number: int) -> tuple[PlannedProduct, ...]:
         """The products of one chunk."""
+        ...
+
+    async def write_down(
+        self, execucao_id: ExecutionId, horizon: int, forecasts: Sequence[ProductForecast]
+    ) -> ResultRows:
+        """Make forecasts ready for ``FencedWork.replace_results``, while nobody waits for a row's lock.
+
+        Raises:
+            ValueError: A forecast that cannot be stored; the message names the product.
+        """
         ...
 
     async def champion(self, tipo_modelo: str) -> Champion | None:

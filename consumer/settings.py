@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     # --- worker
     worker_executions: PositiveInt = Field(2, description="executions that run at once in this process")
     compute_processes: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1, description="model processes")
-    chunk_products: PositiveInt = Field(200, description="products computed and committed together")
+    chunk_products: PositiveInt = Field(400, description="products computed and committed together")
     compute_memory_megabytes: PositiveInt | None = Field(None, description="address space of a model process")
     chunk_timeout_seconds: PositiveFloat = Field(900.0, description="a chunk that computes longer is killed")
     lease_seconds: PositiveFloat = Field(30.0, description="a dead worker's executions go on elsewhere after it")

@@ -59,7 +59,7 @@ async def build_worker(
     stack.callback(warming.cancel)
     job_options = JobOptions(
         chunk_products=settings.chunk_products,
-        parallel_chunks=settings.compute_processes + 1,
+        parallel_chunks=settings.compute_processes + 2,
         processes=settings.compute_processes,
         seed=settings.seed,
         champion_margin=settings.champion_margin,

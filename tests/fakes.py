@@ -17,7 +17,7 @@ from consumer.errors import LeaseLostError, PublishError
 from consumer.forecasting.types import ProductOverview, ProductProfile, WeeklySales
 from consumer.model import Execution
 from consumer.outbound import Cause
-from consumer.ports import ChunkProgress, LeaseState
+from consumer.ports import ChunkProgress, LeaseState, ResultRows
 from consumer.steps import Step
 from consumer.verdict import Facts
 from schemas.commands import CancelExecution
@@ -301,6 +301,9 @@ class FakeQueue:
             for number, chunk in sorted(stored.chunks.items())
         ]
 
+    async def write_down(self, execucao_id: str, horizon: int, forecasts: Sequence[ProductForecast]) -> ResultRows:  # noqa: ARG002
+        return ResultRows(tuple(one.product_id for one in forecasts), (horizon, tuple(forecasts)))
+
     async def chunk_products(self, execucao_id: str, number: int) -> tuple[PlannedProduct, ...]:
         return self.stored[execucao_id].chunks[number].products
 
@@ -334,8 +337,9 @@ class FakeWork:
         numbers = sorted(one for one in self._stored.summaries if step in (None, Step(chunks[one].step_order)))
         return [self._stored.summaries[number] for number in numbers]
 
-    async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
+    async def replace_results(self, rows: ResultRows) -> int:
         written = 0
+        horizon, forecasts = rows.form
         for forecast in forecasts:
             assert len(forecast.volume) == horizon
             self._stored.results[forecast.product_id] = forecast

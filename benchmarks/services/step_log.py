@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import consumer.worker_role
 from benchmarks.services.noop import NoCompute, NoSales
 from consumer.bootstrap import run_service
+from consumer.cli.loading_code import kept_for_good
 from consumer.clock import SystemClock
 from consumer.settings import Settings
 from consumer.steps import Step
@@ -51,4 +52,6 @@ if __name__ == "__main__":
     consumer.worker_role.ProcessCompute = NoCompute  # type: ignore[misc,assignment]
     consumer.worker_role.ForecastJob = LoggingJob  # type: ignore[misc,assignment]
     configure("json", "info")
-    sys.exit(asyncio.run(run_service(Settings())))
+    with kept_for_good():  # as the command line starts the service
+        service = run_service(Settings())
+    sys.exit(asyncio.run(service))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A batch makes thousands of objects that live until the broker has them; with Python's 700 the collector looked at
+# all of them again and again, a tenth of the processor time of step events, and found nothing.
+YOUNG_OBJECTS: Final = 20_000
 
 
 @contextmanager
@@ -22,4 +26,5 @@ def kept_for_good() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
         gc.enable()

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from consumer.clock import Clock
     from consumer.db.database import Database
     from consumer.forecasting.champion import Champion, TrainedModel
-    from consumer.forecasting.types import PlannedChunk, ProductForecast, ProductMetric
+    from consumer.forecasting.types import PlannedChunk, ProductMetric
     from consumer.model import Execution
     from consumer.outbound import Composer
+    from consumer.ports import ResultRows
     from consumer.steps import Step
 
 # In the order in which intake locks commands, so that no two transactions wait for each other.
@@ -108,11 +109,11 @@ class SqlFencedWork:
             statement = statement.where(chunk.c.step_order == int(step))
         return list(await self._session.scalars(statement))
 
-    async def replace_results(self, horizon: int, forecasts: Sequence[ProductForecast]) -> int:
+    async def replace_results(self, rows: ResultRows) -> int:
         """Delete and COPY."""
-        if not forecasts:
+        if not rows.product_ids:
             return 0
-        return await self._forecasts.replace_results(self.execution.execucao_id, horizon, forecasts)
+        return await self._forecasts.replace_written(self.execution.execucao_id, rows)
 
     async def replace_metrics(self, metrics: Sequence[ProductMetric]) -> int:
         """Delete and COPY."""

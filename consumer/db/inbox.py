@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from consumer.db import inbox_sql
 from consumer.db.command_rows import EXECUTION_COLUMNS, cause_of, execution_of
 from consumer.db.errors import as_transient, as_unusable
-from consumer.db.outbox import insert_messages, remember
+from consumer.db.outbox import insert_messages, remember, sizes_of
 from consumer.db.own_tables import command
 from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.saving import save_execution
@@ -95,8 +95,9 @@ class SqlInboxTransaction:
         parameters = inbox_sql.accept_arrays(received, announced)
         row = (await self._session.execute(inbox_sql.ACCEPT, parameters)).one()
         accepted = frozenset(row.accepted or ())
-        mine = [message for execucao_id, message in announced if execucao_id in accepted]
-        remember(self._session, row.announced or (), mine)
+        sized = zip(announced, sizes_of(parameters), strict=True)
+        mine = [(message, size) for (execucao_id, message), size in sized if execucao_id in accepted]
+        remember(self._session, row.announced or (), [message for message, _ in mine], [size for _, size in mine])
         return [item for item in received if item.execucao_id not in accepted]
 
     async def cancel(self, received: Sequence[Received]) -> None:

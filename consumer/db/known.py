@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from consumer.outbound import OutboxMessage
 
 SESSION_KEY: Final = "known_messages"  # in ``session.info``
-MOST_BYTES: Final = 4 * 1024 * 1024
+MOST_BYTES: Final = 8 * 1024 * 1024
 _OVERHEAD_BYTES: Final = 1024  # of the objects around a message's bytes
 
 
@@ -30,10 +30,14 @@ class KnownMessages:
     def __len__(self) -> int:
         return len(self._messages)
 
-    def add(self, ids: Sequence[int], messages: Sequence[OutboxMessage]) -> None:
-        """Keep committed messages, in the order of their ids, as far as there is room."""
-        for row, message in zip(ids, messages, strict=True):
-            size = _size(message)
+    def add(self, ids: Sequence[int], messages: Sequence[OutboxMessage], sizes: Sequence[int]) -> None:
+        """Keep committed messages, in the order of their ids, as far as there is room.
+
+        Args:
+            sizes: Of each message's value and headers, in bytes.
+        """
+        for row, message, content in zip(ids, messages, sizes, strict=True):
+            size = content + _OVERHEAD_BYTES
             if self._bytes + size > self._most_bytes:
                 return
             self._messages[row] = message, size
@@ -55,11 +59,3 @@ class KnownMessages:
         """Drop what another relay has published or parked: ids below the oldest that waits; all, if none does."""
         for gone in [known for known in self._messages if row is None or known < row]:
             self._bytes -= self._messages.pop(gone)[1]
-
-
-def _size(message: OutboxMessage) -> int:
-    size = len(message.value or b"") + _OVERHEAD_BYTES
-    for _, value in message.headers:
-        if value is not None:
-            size += len(value)
-    return size

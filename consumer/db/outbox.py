@@ -18,7 +18,7 @@ from consumer.errors import TransientError
 from consumer.outbound import OutboxMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -43,10 +43,12 @@ _INSERT: Final = text(f"""
     SELECT {MESSAGE_COLUMNS} FROM {MESSAGE_ARRAYS} WITH ORDINALITY AS message({MESSAGE_COLUMNS}, position)
      ORDER BY position
  RETURNING id""")  # noqa: S608 - made of the constants above
+# NOT IN, because of all ways to say so this is a hash table in every plan: those left out are thousands.
 _OLDEST: Final = text("""
     SELECT array_agg(id ORDER BY id), array_agg(event_id ORDER BY id)
       FROM (SELECT id, event_id FROM forecast_consumer.outbox
-             WHERE parked_reason IS NULL ORDER BY id LIMIT :limit) AS oldest""")
+             WHERE parked_reason IS NULL AND id NOT IN (SELECT unnest(cast(:leave_out AS bigint[])))
+             ORDER BY id LIMIT :limit) AS oldest""")
 _CONTENTS: Final = text("""
     SELECT id, event_id, topic, partition, key, value, headers FROM forecast_consumer.outbox
      WHERE id = ANY(cast(:ids AS bigint[])) AND parked_reason IS NULL""")
@@ -69,8 +71,9 @@ async def insert_messages(session: AsyncSession, messages: Sequence[OutboxMessag
     """
     if not messages:
         return
-    ids = (await session.scalars(_INSERT, message_arrays(messages))).all()
-    remember(session, ids, messages)
+    arrays = message_arrays(messages)
+    ids = (await session.scalars(_INSERT, arrays)).all()
+    remember(session, ids, messages, sizes_of(arrays))
 
 
 def message_arrays(messages: Sequence[OutboxMessage]) -> dict[str, list[Any]]:
@@ -85,17 +88,26 @@ def message_arrays(messages: Sequence[OutboxMessage]) -> dict[str, list[Any]]:
     }
 
 
-def remember(session: AsyncSession, ids: Sequence[int], messages: Sequence[OutboxMessage]) -> None:
+def sizes_of(arrays: Mapping[str, list[Any]]) -> list[int]:
+    """Bytes of each message's value and headers, from what ``message_arrays`` made of them."""
+    contents = zip(arrays["message_value"], arrays["message_headers"], strict=True)
+    return [len(value or b"") + len(headers) for value, headers in contents]
+
+
+def remember(
+    session: AsyncSession, ids: Sequence[int], messages: Sequence[OutboxMessage], sizes: Sequence[int]
+) -> None:
     """Spare this process's relay the reading of what the session is about to commit, if it is the one that publishes.
 
     Args:
         session: Of ``Database.transaction``.
         ids: The row of each message.
         messages: In the order of their ids.
+        sizes: Of each message, by ``sizes_of``.
     """
     known: KnownMessages | None = session.info.get(SESSION_KEY)
     if known is not None and known.wanted:
-        after_commit(session, partial(known.add, ids, messages))
+        after_commit(session, partial(known.add, ids, messages, sizes))
 
 
 def encode_headers(headers: RawHeaders) -> bytes:
@@ -155,11 +167,10 @@ class SqlOutbox:
         The table says which rows there are; contents are fetched of those that this process has not just written.
         """
         async with self._database.single() as connection:
-            oldest = (await connection.execute(_OLDEST, {"limit": limit + len(leave_out)})).one()
+            oldest = (await connection.execute(_OLDEST, {"limit": limit, "leave_out": list(leave_out)})).one()
             ids, event_ids = oldest[0] or (), oldest[1] or ()
-            self._known.forget_before(ids[0] if ids else None)
-            named = [pair for pair in zip(ids, event_ids, strict=True) if pair[0] not in leave_out][:limit]
-            found = {row: self._known.take(row, event_id) for row, event_id in named}
+            self._known.forget_before(min((*ids[:1], *leave_out), default=None))
+            found = {row: self._known.take(row, event_id) for row, event_id in zip(ids, event_ids, strict=True)}
             unknown = [row for row, message in found.items() if message is None]
             if unknown:
                 fetched = await connection.execute(_CONTENTS, {"ids": unknown})

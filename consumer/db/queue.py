@@ -18,12 +18,12 @@ from consumer.db.fenced import SqlFencedWork, open_fenced
 from consumer.db.group_commit import GroupCommit, lease_lost
 from consumer.db.heartbeat import extend_leases
 from consumer.db.own_tables import chunk
-from consumer.db.repositories.forecast_repo import ForecastRepository
+from consumer.db.repositories.forecast_repo import ForecastRepository, write_down
 from consumer.db.saving import save_executions
 from consumer.db.shared_reading import SharedReading
 from consumer.errors import TransientError
 from consumer.forecasting.planning import products_from_json
-from consumer.ports import ChunkProgress
+from consumer.ports import ChunkProgress, ResultRows
 from consumer.steps import Step
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from consumer.db.claims import Unreadable
     from consumer.db.database import Database
     from consumer.forecasting.champion import Champion
-    from consumer.forecasting.types import PlannedProduct
+    from consumer.forecasting.types import PlannedProduct, ProductForecast
     from consumer.model import Execution, ExecutionId, Lease
     from consumer.outbound import Composer
     from consumer.ports import Claim, FencedWork, LeaseState
@@ -223,6 +223,12 @@ class SqlCommandQueue:
         async with self._database.session() as session:
             products = await session.scalar(statement)
         return products_from_json(products or ())
+
+    async def write_down(
+        self, execucao_id: ExecutionId, horizon: int, forecasts: Sequence[ProductForecast]
+    ) -> ResultRows:
+        """As COPY takes them."""
+        return await write_down(execucao_id, horizon, forecasts) if forecasts else ResultRows()
 
     async def champion(self, tipo_modelo: str) -> Champion | None:
         """The champion of a type, without a lock: predicts must not wait for each other to look at it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import text
 
 from consumer.db.command_rows import steps_to_json
-from consumer.db.outbox import MESSAGE_ARRAYS, MESSAGE_COLUMNS, message_arrays, remember
+from consumer.db.outbox import MESSAGE_ARRAYS, MESSAGE_COLUMNS, message_arrays, remember, sizes_of
 from consumer.db.repositories.bulk_sql import CHANGE_SQL, INSERT_STEPS_SQL, change_arrays, new_step_arrays
 from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.repositories.records import ExecutionChange, StepLogRow
@@ -78,10 +78,11 @@ async def save_executions(
     parameters["steps"] = [_steps_to_resume(one) for one in executions]
     parameters["told"] = [json.dumps(words) for words in told]
     parameters["terminal"] = [one.terminal for one in executions]
-    parameters |= new_step_arrays(rows) | message_arrays(messages)
+    arrays = message_arrays(messages)
+    parameters |= new_step_arrays(rows) | arrays
     parameters |= change_arrays([_change(one, now) for one in executions if one.moved_from is not None])
     ids = await session.scalar(_SAVE, parameters)
-    remember(session, ids or (), messages)
+    remember(session, ids or (), messages, sizes_of(arrays))
 
 
 async def _log_steps(session: AsyncSession, executions: Sequence[Execution]) -> list[StepLogRow]:

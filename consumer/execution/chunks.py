@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from consumer.execution.models import ModelsOfRun
     from consumer.execution.run import Plan, Run
     from consumer.execution.tasks import Models
-    from consumer.forecasting.types import PlannedProduct
+    from consumer.forecasting.types import PlannedChunk, PlannedProduct
     from consumer.model import Execution
     from consumer.ports import ChunkProgress, FencedWork
 
@@ -38,17 +38,21 @@ if TYPE_CHECKING:
 LAST_MODEL_STEP: Final = Step.EXECUTE_LGBM_ENSEMBLE
 
 
-async def compute_chunks(run: Run, plan: Plan, models: ModelsOfRun, begun: Begun | None = None) -> None:
+async def compute_chunks(
+    run: Run, plan: Plan, models: ModelsOfRun, planned: Sequence[PlannedChunk] = (), begun: Begun | None = None
+) -> None:
     """Compute what is not committed yet, step by step, some chunks at once.
 
     Args:
+        planned: Chunks that need not be read back, as this attempt has planned them.
         begun: Chunks that are being computed already, by their numbers.
 
     Raises:
         DrainingError: The process shuts down; the chunks in flight were committed first.
     """
     chunks = await run.queue.chunks(run.claim.lease.execucao_id)
-    stage = ModelStage(run, plan, models, chunks, begun or {})
+    known = {chunk.number: chunk.products for chunk in planned}
+    stage = ModelStage(run, plan, models, chunks, known, begun or {})
     for step in MODEL_STEPS:
         await stage.run_step(step, [chunk for chunk in chunks if chunk.step is step and not chunk.done])
 
@@ -118,11 +122,18 @@ class ModelStage:
     """The model steps of one attempt: chunks through the processes, and when a step begins and ends."""
 
     def __init__(
-        self, run: Run, plan: Plan, models: ModelsOfRun, chunks: Sequence[ChunkProgress], begun: Begun
+        self,
+        run: Run,
+        plan: Plan,
+        models: ModelsOfRun,
+        chunks: Sequence[ChunkProgress],
+        known: dict[int, tuple[PlannedProduct, ...]],
+        begun: Begun,
     ) -> None:
         self._run = run
         self._plan = plan
         self._models = models
+        self._known = known
         self._begun = begun
         self._files: Models | None = None
         self._sizes: Counter[Step] = Counter()
@@ -153,12 +164,16 @@ class ModelStage:
     async def _compute(self, chunk: ChunkProgress) -> ChunkResult:
         if chunk.number in self._begun:
             return await self._begun[chunk.number]
-        products = await self._run.queue.chunk_products(self._run.claim.lease.execucao_id, chunk.number)
+        products = self._known.pop(chunk.number, None)
+        if products is None:
+            products = await self._run.queue.chunk_products(self._run.claim.lease.execucao_id, chunk.number)
         return await compute_products(self._run, self._plan, products, self._files or ())
 
     async def _commit(self, chunk: ChunkProgress, result: ChunkResult) -> None:
-        async with self._run.queue.fenced(self._run.claim.lease) as work:
-            rows = await work.replace_results(self._plan.horizon, result.forecasts)
+        queue, lease = self._run.queue, self._run.claim.lease
+        written = await queue.write_down(lease.execucao_id, self._plan.horizon, result.forecasts)
+        async with queue.fenced(lease) as work:
+            rows = await work.replace_results(written)
             unstorable = await work.replace_metrics(result.metrics)
             await work.save_chunk(chunk.number, {**result.summary, "rows": rows, "unstorable_metrics": unstorable})
             await self._advance(work, chunk)

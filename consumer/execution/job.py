@@ -16,9 +16,11 @@ from consumer.verified_files import UnusableFileError
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from consumer.artefact_ports import ArtefactStore
     from consumer.clock import Clock
+    from consumer.forecasting.types import PlannedChunk
     from consumer.ports import Claim, CommandQueue, Compute, SalesReader
 
 
@@ -66,6 +68,7 @@ class ForecastJob:
             await run.artefacts.clear(claim.lease.execucao_id)
 
     async def _go_on(self, run: Run) -> None:
+        planned: Sequence[PlannedChunk] = ()
         if run.claim.plan is not None:
             plan = Plan.from_json(run.claim.plan)
             models = open_models(run, plan)
@@ -77,5 +80,6 @@ class ForecastJob:
                 await run_small(run, prepared, models)
                 return
             await store_plan(run, prepared)
-        await compute_chunks(run, plan, models)
+            planned = prepared.chunks
+        await compute_chunks(run, plan, models, planned)
         await close(run, plan, models)

@@ -27,8 +27,8 @@ class JobOptions:
     """How executions are cut and computed.
 
     Attributes:
-        parallel_chunks: Chunks that are read, computed or written at once; with one more than there are processes,
-            every process computes while a chunk is read or written.
+        parallel_chunks: Chunks that are read, computed or written at once; with two more than there are processes,
+            every process computes while one chunk is read and another written.
         processes: The number of model processes.
         champion_margin: Points of WAPE by which a challenger must be better.
         automatic_choice: Whether evidence may put another model before the table's.
@@ -38,7 +38,7 @@ class JobOptions:
         no_tft: Why no TFT is trained or used here; None if it is.
     """
 
-    chunk_products: int = 200
+    chunk_products: int = 400
     parallel_chunks: int = 3
     processes: int = 2
     seed: int = 0

@@ -13,6 +13,7 @@ from consumer.execution.chunks import EndingStep, compute_chunks, compute_produc
 from consumer.execution.closing import Computed, close, conclude
 from consumer.execution.prepare import sizes_of, store_plan, tell_plan
 from consumer.failpoints import reach
+from consumer.ports import ResultRows
 from consumer.steps import MODEL_STEPS, Step
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ async def run_small(run: Run, prepared: Prepared, models: ModelsOfRun) -> None:
     small = SmallExecution(run, prepared, models)
     try:
         if await small.computed():
+            await small.write_down()
             await run.queue.write(run.claim.lease, small.write)
             reach("after_chunk_commit")
             reach("after_terminal_commit")
             return
         await store_plan(run, prepared)
-        await compute_chunks(run, prepared.plan, models, small.computing)
+        await compute_chunks(run, prepared.plan, models, begun=small.computing)
         await close(run, prepared.plan, models)
     finally:
         await small.stop()
@@ -64,6 +66,7 @@ class SmallExecution:
         self._models = models
         self._lanes = asyncio.Semaphore(run.options.parallel_chunks)
         self._ended_at: dict[Step, datetime] = {}
+        self._rows = ResultRows()
         self._opening = asyncio.create_task(models.opening())
         self.computing = {chunk.number: asyncio.create_task(self._compute(chunk)) for chunk in prepared.chunks}
 
@@ -77,11 +80,17 @@ class SmallExecution:
             task.result()
         return not pending
 
+    async def write_down(self) -> None:
+        """Make the results ready for ``write``, which others wait for."""
+        forecasts = [one for task in self.computing.values() for one in task.result().forecasts]
+        lease = self._run.claim.lease
+        self._rows = await self._run.queue.write_down(lease.execucao_id, self._prepared.plan.horizon, forecasts)
+
     async def write(self, work: FencedWork) -> None:
         """Steps 1 to 10, results and the terminal state; may be called again if that transaction is rolled back."""
         plan = self._prepared.plan
         results = [task.result() for task in self.computing.values()]
-        rows = await work.replace_results(plan.horizon, [one for result in results for one in result.forecasts])
+        rows = await work.replace_results(self._rows)
         unstorable = await work.replace_metrics([one for result in results for one in result.metrics])
         tell_plan(self._run, work.execution, self._prepared)
         self._end_model_steps(work.execution)

@@ -167,7 +167,13 @@ def valid_shifts(value: Any) -> dict[str, list[float]]:
 
 
 def _levels(parts: Sequence[npt.NDArray[Any]]) -> FloatArray:
-    return np.array([(part.mean() + part[-RECENT_WEEKS:].mean()) / 2 for part in parts])
+    return np.array([(_mean(part) + _mean(part[-RECENT_WEEKS:])) / 2 for part in parts])
+
+
+def _mean(part: npt.NDArray[Any]) -> float:
+    """``part.mean()`` without its many questions, which take longer than a hundred additions."""
+    mean: float = np.add.reduce(part) / part.size
+    return mean
 
 
 def _spread(quantiles: FloatArray, known: Levels) -> FloatArray:

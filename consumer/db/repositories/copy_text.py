@@ -43,7 +43,7 @@ _THREE_NULLS: Final = "\t".join([_NULL] * 3)
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def result_rows(execucao_id: str, horizon: int, forecasts: Iterable[ProductForecast]) -> BytesIO:
+def result_rows(execucao_id: str, horizon: int, forecasts: Iterable[ProductForecast]) -> bytes:
     """Rows of ``forecast_resultado`` for ``RESULT_COLUMNS``: VOLUME and, where there is a price, FATURAMENTO.
 
     What a model of revenue says stands beside the volume of the same week, in the VOLUME row: that is the row which
@@ -59,7 +59,7 @@ def result_rows(execucao_id: str, horizon: int, forecasts: Iterable[ProductForec
         lines.extend(_target_rows(execucao_id, horizon, forecast, TargetType.VOLUME, forecast.volume))
         if forecast.revenue is not None:
             lines.extend(_target_rows(execucao_id, horizon, forecast, TargetType.FATURAMENTO, forecast.revenue))
-    return BytesIO("".join(lines).encode())
+    return "".join(lines).encode()
 
 
 def metric_rows(execucao_id: str, metrics: Sequence[ProductMetric]) -> tuple[BytesIO, int]:

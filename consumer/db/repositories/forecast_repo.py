@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Double, Select, cast, select, text, update
@@ -20,10 +21,10 @@ from consumer.db.repositories.filters import any_of
 from consumer.db.repositories.records import ForecastRow, MetricsWritten, ModelRecord, NewModel
 from consumer.db.repositories.row_ids import row_id
 from consumer.forecasting.types import Variant
+from consumer.ports import ResultRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from io import BytesIO
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -66,11 +67,13 @@ class ForecastRepository:
                 written.
             asyncpg.PostgresError: PostgreSQL refused the rows (an unknown product, one given twice).
         """
-        # In a thread: a chunk's rows take tens of milliseconds to write down, and the event loop must not wait.
-        rows = await asyncio.to_thread(result_rows, execucao_id, horizon, forecasts)
-        products = [forecast.product_id for forecast in forecasts]
+        return await self.replace_written(execucao_id, await write_down(execucao_id, horizon, forecasts))
+
+    async def replace_written(self, execucao_id: str, rows: ResultRows) -> int:
+        """The same with rows that ``write_down`` has made."""
+        products = list(rows.product_ids)
         await self._session.execute(_DELETE_RESULTS, {"execucao_id": execucao_id, "products": products})
-        return await self._copy("forecast_resultado", RESULT_COLUMNS, rows)
+        return await self._copy("forecast_resultado", RESULT_COLUMNS, BytesIO(rows.form))
 
     async def replace_metrics(self, execucao_id: str, metrics: Sequence[ProductMetric]) -> MetricsWritten:
         """Write errors in place of any that the execution wrote for these products before, of whatever model.
@@ -185,6 +188,18 @@ class ForecastRepository:
         connection = await driver_connection(self._session)
         status = await connection.copy_to_table(table, columns=columns, source=rows, format="text")
         return int(status.rpartition(" ")[2])
+
+
+async def write_down(execucao_id: str, horizon: int, forecasts: Sequence[ProductForecast]) -> ResultRows:
+    """Rows of ``forecast_resultado`` as COPY takes them; no transaction need wait for it.
+
+    In a thread: those of a chunk take tens of milliseconds, and the event loop must not wait either.
+
+    Raises:
+        ValueError: A forecast that the table cannot hold; the message names the product.
+    """
+    products = tuple(forecast.product_id for forecast in forecasts)
+    return ResultRows(products, await asyncio.to_thread(result_rows, execucao_id, horizon, forecasts))
 
 
 def _model_record(row: ForecastModelo) -> ModelRecord:

@@ -1,6 +1,7 @@
 """What a global model sees of a product after a week: its history in multiples of its own level.
 
-Every week of every history is computed by the same call, so that training and predicting cannot differ.
+Every week of every history is computed by the same calls, so that training and predicting cannot differ; but for the
+quantiles of the last weeks, which take most of the time and are the same numbers when only the ends are computed.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Origins:
 
 def latest_origins(panel: Panel, target: TargetType) -> Origins:
     """Give the end of each history."""
-    return _at(panel, target, np.arange(len(panel.product_ids)), np.diff(panel.start))
+    return _at(panel, target, np.arange(len(panel.product_ids)), np.diff(panel.start), only_ends=True)
 
 
 def all_origins(panel: Panel, target: TargetType) -> Origins:
@@ -112,12 +113,12 @@ def _last_year(panel: Panel, target: TargetType, product: IntArray, week: IntArr
     return mean
 
 
-def _at(panel: Panel, target: TargetType, product: IntArray, known: IntArray) -> Origins:
+def _at(panel: Panel, target: TargetType, product: IntArray, known: IntArray, *, only_ends: bool = False) -> Origins:
     windows, values = Windows(panel.start), panel.target(target)
     point = windows.points(product, known)
     level = (windows.mean(values)[point] + windows.mean(values, LEVEL_WEEKS)[point]) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.column_stack([column[point] for column in _scaled(windows, values)]) / level[:, None]
+        scaled = np.column_stack(_scaled(windows, values, point, only_ends=only_ends)) / level[:, None]
         plain = np.column_stack([column[point] for column in _plain(windows, panel, values)])
         own = np.column_stack((np.log(level), panel.abc[product]))
     features = np.concatenate((scaled, plain, own), axis=1)
@@ -125,19 +126,29 @@ def _at(panel: Panel, target: TargetType, product: IntArray, known: IntArray) ->
     return Origins(product, known, features, level)
 
 
-def _scaled(windows: Windows, values: FloatArray) -> list[FloatArray]:
-    """Give the columns of ``SCALED``, not scaled yet, for every point."""
-    return [
+def _scaled(windows: Windows, values: FloatArray, point: IntArray, *, only_ends: bool) -> list[FloatArray]:
+    """Give the columns of ``SCALED``, not scaled yet, for some points."""
+    before = (
         *(windows.apply(values, "Lag", lag) for lag in LAGS),
         *(windows.mean(values, weeks) for weeks in MEANS),
         *(windows.apply(values, "RollingStd", 1, weeks, min_samples=2) for weeks in DEVIATIONS),
         *(windows.apply(values, "ExponentiallyWeightedMean", 1, alpha) for alpha in SMOOTHING),
-        *(windows.apply(values, "RollingQuantile", 1, q, QUANTILE_WEEKS, min_samples=1) for q in WINDOW_QUANTILES),
+    )
+    behind = (
         windows.apply(values, "RollingMax", 1, LEVEL_WEEKS, min_samples=1),
         windows.mean(values),
         windows.apply(values, "ExpandingStd", 1),
         windows.mean(windows.steps(values)),
-    ]
+    )
+    quantiles = (
+        windows.quantiles_at_ends(values, WINDOW_QUANTILES, QUANTILE_WEEKS)
+        if only_ends
+        else [
+            windows.apply(values, "RollingQuantile", 1, quantile, QUANTILE_WEEKS, min_samples=1)[point]
+            for quantile in WINDOW_QUANTILES
+        ]
+    )
+    return [*(column[point] for column in before), *quantiles, *(column[point] for column in behind)]
 
 
 def _plain(windows: Windows, panel: Panel, values: FloatArray) -> list[FloatArray]:

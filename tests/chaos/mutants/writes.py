@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +13,9 @@ from consumer.db.command_rows import EXECUTION_COLUMNS
 from consumer.db.own_tables import command
 from consumer.db.repositories import forecast_repo
 from consumer.db.repositories.forecast_repo import ForecastRepository
+
+if TYPE_CHECKING:
+    from consumer.ports import ResultRows
 
 
 def remove_fence() -> None:
@@ -35,11 +37,11 @@ def remove_fence() -> None:
 def append_results() -> None:
     """As if rows were written as they are computed: committed at once, under new ids, nothing taken away before."""
 
-    async def append(self: Any, horizon: int, forecasts: Any) -> int:
-        if not forecasts:
+    async def append(self: Any, rows: ResultRows) -> int:
+        if not rows.product_ids:
             return 0
         async with AsyncSession(self._session.bind) as session, session.begin():
-            return await ForecastRepository(session).replace_results(self.execution.execucao_id, horizon, forecasts)
+            return await ForecastRepository(session).replace_written(self.execution.execucao_id, rows)
 
     rows_of = forecast_repo.result_rows
 
@@ -51,6 +53,6 @@ def append_results() -> None:
     fenced.SqlFencedWork.replace_results = append  # type: ignore[method-assign]
 
 
-def _with_new_ids(rows: BytesIO) -> BytesIO:
-    cells = (line.partition(b"\t")[2] for line in rows.getvalue().splitlines())
-    return BytesIO(b"".join(b"%s\t%s\n" % (str(uuid.uuid4()).encode(), rest) for rest in cells))
+def _with_new_ids(rows: bytes) -> bytes:
+    cells = (line.partition(b"\t")[2] for line in rows.splitlines())
+    return b"".join(b"%s\t%s\n" % (str(uuid.uuid4()).encode(), rest) for rest in cells)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from consumer.db.repositories.forecast_repo import write_down
 from consumer.errors import LeaseLostError
 from consumer.forecasting.champion import TrainedModel
+from consumer.ports import ResultRows
 from consumer.steps import Step
 from schemas.enums import ErrorCode, StatusExecucao
 from tests.builders import at, forecasts, metric, planned_chunk, uuid
@@ -47,7 +49,7 @@ async def test_failing_transaction_saves_nothing(store: Store) -> None:
 
     async def fail_late() -> None:
         async with store.queue().fenced(claim.lease) as work:
-            await work.replace_results(2, forecasts(["p1"]))
+            await work.replace_results(await write_down(uuid(1), 2, forecasts(["p1"])))
             work.execution.complete_step(Step.LOAD_DATA, at(2))
             raise ZeroDivisionError
 
@@ -82,7 +84,7 @@ async def test_zombies_write_is_refused_and_nothing_of_it_is_stored(store: Store
 
     async def write() -> None:
         async with store.queue().fenced(old.lease) as work:
-            await work.replace_results(2, forecasts(["p1"]))
+            await work.replace_results(await write_down(uuid(1), 2, forecasts(["p1"])))
             work.execution.finish(StatusExecucao.CONCLUIDO, at(9), resumo={})
 
     with pytest.raises(LeaseLostError, match="epoch 1"):
@@ -143,7 +145,7 @@ async def test_results_written_again_stay_one_row_each(store: Store) -> None:
     claim = await store.claimed()
     for level in (10.0, 20.0):
         async with store.queue().fenced(claim.lease) as work:
-            assert await work.replace_results(2, forecasts(["p1", "p2"], level=level)) == 8
+            assert await work.replace_results(await write_down(uuid(1), 2, forecasts(["p1", "p2"], level=level))) == 8
     counted = await store.rows(
         "SELECT produto_id, periodo, target_type, count(*), min(p10)::float FROM forecast_resultado GROUP BY 1, 2, 3"
     )
@@ -152,7 +154,7 @@ async def test_results_written_again_stay_one_row_each(store: Store) -> None:
     assert {row[4] for row in counted if row[2] == "VOLUME"} == {20.0}
     async with store.queue().fenced(claim.lease) as work:
         assert await work.count_results() == 8
-        assert await work.replace_results(2, []) == 0
+        assert await work.replace_results(ResultRows()) == 0
 
 
 async def test_metric_that_the_column_cannot_hold_becomes_null(store: Store) -> None:

@@ -27,7 +27,7 @@ def forecast(product: str = "a", *, first_week: date = MONDAY, shape: tuple[int,
 
 
 def cells(execucao_id: str = "run", product: str = "a") -> list[list[str]]:
-    rows = result_rows(execucao_id, 2, [forecast(product)]).getvalue().decode()
+    rows = result_rows(execucao_id, 2, [forecast(product)]).decode()
     return [line.split("\t") for line in rows.splitlines()]
 
 
@@ -46,7 +46,7 @@ def test_row_has_every_column_in_place() -> None:
 def test_direct_revenue_stands_beside_the_volume() -> None:
     """What a model of revenue says is in the VOLUME rows, p10, p50 and p90; the FATURAMENTO rows have none."""
     direct = np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0]])
-    rows = result_rows("run", 2, [replace(forecast(), direct_revenue=direct)]).getvalue().decode().splitlines()
+    rows = result_rows("run", 2, [replace(forecast(), direct_revenue=direct)]).decode().splitlines()
     assert [line.split("\t")[-3:] for line in rows] == [
         ["1.0000", "3.0000", "5.0000"],
         ["6.0000", "8.0000", "10.0000"],
@@ -64,7 +64,7 @@ def test_direct_revenue_that_the_table_cannot_hold_is_refused(wrong: FloatArray)
 
 def test_separators_in_ids_are_escaped() -> None:
     """What separates rows and columns of COPY is escaped within an id."""
-    rows = result_rows("run", 2, [forecast("t\tn\nr\rb\\")]).getvalue().decode()
+    rows = result_rows("run", 2, [forecast("t\tn\nr\rb\\")]).decode()
     assert rows.count("\n") == 4
     assert r"t\tn\nr\rb\\" in rows
 

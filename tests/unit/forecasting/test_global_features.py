@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.forecasting.global_model.features import NAMES, all_origins, feature_rows, latest_origins
+from consumer.forecasting.global_model.features import (
+    NAMES,
+    WINDOW_QUANTILES,
+    all_origins,
+    feature_rows,
+    latest_origins,
+)
 from consumer.forecasting.global_model.training import DEMAND, HORIZON, KEY, WEEK, training_table
+from consumer.forecasting.global_model.windows import Windows
 from schemas.enums import TargetType
 from tests.unit.forecasting.panels import LAST, panel_of
 
@@ -65,6 +72,20 @@ def test_the_week_a_year_ago_is_the_one_of_the_week_ahead() -> None:
     assert found["week_of_year"] == (date(2026, 12, 28) - date(2026, 1, 1)).days // 7
     assert np.isnan(at_the_end(volume[:51])["week_of_year"])
     assert np.isnan(at_the_end(volume[:51])["last_year"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(histories=st.lists(st.lists(st.floats(0, 1e6), min_size=1, max_size=40), min_size=1, max_size=4))
+def test_quantiles_of_the_ends_are_those_of_all_points(histories: list[list[float]]) -> None:
+    """What predicting computes of the last weeks alone is, to the last bit, what training computes of every week."""
+    start = np.cumsum([0, *map(len, histories)])
+    values = np.concatenate([np.array(history) for history in histories])
+    windows = Windows(start)
+    ends = windows.points(np.arange(len(histories)), np.diff(start))
+    found = windows.quantiles_at_ends(values, WINDOW_QUANTILES, 26)
+    for quantile, column in zip(WINDOW_QUANTILES, found, strict=True):
+        everywhere = windows.apply(values, "RollingQuantile", 1, quantile, 26, min_samples=1)
+        np.testing.assert_array_equal(column, everywhere[ends])
 
 
 @settings(max_examples=30, deadline=None)

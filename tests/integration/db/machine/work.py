@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from consumer.db.repositories.forecast_repo import write_down
 from consumer.steps import Step
 from schemas.enums import ErrorCode, StatusExecucao, StepStatus
 from tests.builders import at, forecasts, planned_chunk
@@ -41,7 +42,8 @@ async def chunk(work: FencedWork) -> None:
     done = len(await work.summaries())
     number = done % CHUNKS
     execution.start_step(Step.EXECUTE_ETS, at(4), products_total=CHUNKS)
-    await work.replace_results(HORIZON, forecasts([f"p{number}"], HORIZON, level=execution.attempt))
+    made = forecasts([f"p{number}"], HORIZON, level=execution.attempt)
+    await work.replace_results(await write_down(execution.execucao_id, HORIZON, made))
     await work.save_chunk(number, {"number": number})
     if done < CHUNKS:
         execution.count_products(Step.EXECUTE_ETS, 1)
