@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     )
 
     # --- intake
-    intake_batch: PositiveInt = Field(500, description="records of one poll, one transaction")
+    intake_batch: PositiveInt = Field(1000, description="records of one poll, one transaction")
     intake_poll_seconds: PositiveFloat = Field(1.0, description="longest wait of one poll")
     max_poll_interval_seconds: PositiveFloat = Field(
         600.0, description="without a poll for so long, the group moves on"

@@ -24,7 +24,7 @@ BOOTSTRAP_SERVERS: Final = os.environ.get("FORECAST_BOOTSTRAP_SERVERS", "")
 GROUP: Final = os.environ.get("FORECAST_GROUP_ID", "")
 COMMANDS: Final = os.environ.get("FORECAST_TOPIC_PREDICT", "")
 STATUS: Final = os.environ.get("FORECAST_TOPIC_STATUS", "")
-BATCH: Final = 500  # as the service's own default
+BATCH: Final = 1_000  # as the service's own default
 
 _COMMAND_COLUMNS: Final = {
     "source": "text",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, update
 
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 
     from consumer.clock import Clock
     from consumer.db.database import Database
+    from consumer.model import ExecutionId
     from consumer.outbound import Composer, OutboxMessage
     from schemas.records import RawRecord
+
+BREATH: Final = 100  # events composed before the event loop gets its turn
 
 
 class SqlInbox:
@@ -91,7 +95,11 @@ class SqlInboxTransaction:
     async def accept(self, received: Sequence[Received]) -> list[Received]:
         """Commands, executions and PENDENTE events in one statement; returns those that another process has first."""
         now = self._clock.now()
-        announced = [(item.execucao_id, message) for item in received for message in self._announce(item, now)]
+        announced: list[tuple[ExecutionId, OutboxMessage]] = []
+        for position, item in enumerate(received, start=1):
+            announced += [(item.execucao_id, message) for message in self._announce(item, now)]
+            if position % BREATH == 0:
+                await asyncio.sleep(0)
         parameters = inbox_sql.accept_arrays(received, announced)
         row = (await self._session.execute(inbox_sql.ACCEPT, parameters)).one()
         accepted = frozenset(row.accepted or ())
