@@ -45,14 +45,14 @@ class Part:
 
 
 PARTS: Final = (
-    Part("intake", ("intake",), (0, 90)),
-    Part("ack", ("ack_p50", "ack_p99"), (0, 72)),
-    Part("noop", ("noop",), (0, 62)),
-    Part("step_log", ("step_log",), (0, 20)),
+    Part("intake", ("intake",), (0, 65)),
+    Part("ack", ("ack_p50", "ack_p99"), (0, 64)),
+    Part("noop", ("noop",), (0, 30)),
+    Part("step_log", ("step_log",), (0, 12)),
     Part("results", ("results",), (15, 15)),
     Part("series", ("series",), (20, 6)),
-    Part("predict", ("predict",), (40, 48), unit="s"),
-    Part("predict_trained", ("predict",), (130, 75), unit="s, trained"),
+    Part("predict", ("predict",), (40, 70), unit="s"),
+    Part("predict_trained", ("predict",), (130, 40), unit="s, trained"),
     Part("scale_out", ("scale_out",), (0, 95)),
     Part("growth", ("growth",), (60, 60)),
     Part("start", ("start_help", "start_run"), (0, 12)),

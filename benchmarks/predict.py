@@ -60,20 +60,38 @@ _ENDED: Final = "SELECT status::text FROM execucao_planejamento WHERE status IN 
 
 
 async def measure(stage: Stage) -> list[Result]:
-    """Ours against the library, seconds; less is better."""
+    """Ours against the library, seconds; less is better.
+
+    With a model process a core, where whatever the database does is taken from the models, and with one.
+    """
+    results: list[Result] = []
     async with temporary_database(stage.server_url, stage.template) as url:
         catalogue = await seed_sales(url, stage.size(5_000, 200), WEEKS, seed=1)
         template = url.rsplit("/", 1)[1]
         tasks: list[Task] = []
-        rounds = {"ours": partial(_ours, stage, template, catalogue.products, tasks)}
-        await rounds["ours"]()  # which model each product gets
-        rounds["library"] = partial(_library, tasks)
-        measured = await stage.in_turns(rounds)
-    return [compare("predict", "library", "s", measured["ours"]["seconds"], measured["library"]["seconds"])]
+        for processes in sorted({CORES, 1}, reverse=True):
+            ours = partial(_ours, stage, template, catalogue.products, tasks, processes)
+            if not tasks:
+                await ours()  # which model each product gets
+            measured = await stage.in_turns({"ours": ours, "library": partial(_library, tasks, processes)})
+            seconds = {name: numbers["seconds"] for name, numbers in measured.items()}
+            unit = f"s, synthetic, {named(processes)}"
+            results.append(compare("predict", "library", unit, seconds["ours"], seconds["library"]))
+    return results
 
 
-async def _ours(stage: Stage, template: str, products: int, tasks: list[Task]) -> Mapping[str, float]:
-    async with stage.place(template=template) as place, observe(place) as observer, stage.process(place) as process:
+def named(processes: int) -> str:
+    """For the unit of a line."""
+    return f"{processes} model process{'es' if processes > 1 else ''}"
+
+
+async def _ours(stage: Stage, template: str, products: int, tasks: list[Task], processes: int) -> Mapping[str, float]:
+    settings = {"FORECAST_COMPUTE_PROCESSES": str(processes)}
+    async with (
+        stage.place(template=template) as place,
+        observe(place) as observer,
+        stage.process(place, settings=settings) as process,
+    ):
         await process.meanwhile(observer.assigned())
         seconds = 0.0
         for number, wanted in enumerate((_some(WARM_PRODUCTS), _everything), start=1):
@@ -121,8 +139,8 @@ async def _tasks(url: str, products: int) -> list[Task]:
     return [(models[name], for_fitting(gapless(own, newest)).volume) for name, own in rows_by_product(sales)]
 
 
-async def _library(tasks: list[Task]) -> Mapping[str, float]:
-    return {"seconds": await asyncio.to_thread(in_processes, tasks, CORES)}
+async def _library(tasks: list[Task], processes: int) -> Mapping[str, float]:
+    return {"seconds": await asyncio.to_thread(in_processes, tasks, processes)}
 
 
 def in_processes(tasks: list[Task], processes: int, models: Mapping[TargetType, str] | None = None) -> float:

@@ -20,7 +20,7 @@ from accuracy.sales import split
 from benchmarks.commands import blast, everything
 from benchmarks.measure import Result, compare
 from benchmarks.observer import observe, until
-from benchmarks.predict import CORES, HORIZON, WITHIN, Task, in_processes
+from benchmarks.predict import CORES, HORIZON, WITHIN, Task, in_processes, named
 from consumer.db.repositories.copy_text import RESULT_COLUMNS
 from consumer.forecasting.evidence import partner
 from consumer.forecasting.global_model.base import panel
@@ -83,8 +83,7 @@ async def measure(stage: Stage) -> list[Result]:
                         rows = [tuple(row) for row in await observer.database.fetch(_WRITTEN, predicted)]
                         rounds["copy"] = partial(_copy, place.url, rows)
                     measured = await stage.in_turns(rounds)
-                named = f"{processes} model process{'es' if processes > 1 else ''}"
-                unit = f"s, trained, {len(sales.product_ids):,} real products, {named}"
+                unit = f"s, trained, {len(sales.product_ids):,} real products, {named(processes)}"
                 seconds = {name: numbers["seconds"] for name, numbers in measured.items()}
                 results += [compare("predict", peer, unit, seconds["ours"], seconds[peer]) for peer in list(rounds)[1:]]
     return results
