@@ -302,7 +302,7 @@ class FakeQueue:
         ]
 
     async def write_down(self, execucao_id: str, horizon: int, forecasts: Sequence[ProductForecast]) -> ResultRows:  # noqa: ARG002
-        return ResultRows(tuple(one.product_id for one in forecasts), (horizon, tuple(forecasts)))
+        return unwritten(horizon, forecasts)
 
     async def chunk_products(self, execucao_id: str, number: int) -> tuple[PlannedProduct, ...]:
         return self.stored[execucao_id].chunks[number].products
@@ -314,6 +314,11 @@ class FakeQueue:
     def _maybe_fail(self) -> None:
         if self.fail_with is not None:
             raise self.fail_with
+
+
+def unwritten(horizon: int, forecasts: Sequence[ProductForecast]) -> ResultRows:
+    """The rows in the form that ``FakeWork`` keeps: the forecasts themselves."""
+    return ResultRows(tuple(one.product_id for one in forecasts), (horizon, tuple(forecasts)))
 
 
 class FakeWork:

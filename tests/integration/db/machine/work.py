@@ -8,11 +8,13 @@ from consumer.db.repositories.forecast_repo import write_down
 from consumer.steps import Step
 from schemas.enums import ErrorCode, StatusExecucao, StepStatus
 from tests.builders import at, forecasts, planned_chunk
+from tests.fakes import FakeWork, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from consumer.ports import FencedWork
+    from consumer.forecasting.types import ProductForecast
+    from consumer.ports import FencedWork, ResultRows
 
 CHUNKS = 3
 HORIZON = 2
@@ -43,7 +45,7 @@ async def chunk(work: FencedWork) -> None:
     number = done % CHUNKS
     execution.start_step(Step.EXECUTE_ETS, at(4), products_total=CHUNKS)
     made = forecasts([f"p{number}"], HORIZON, level=execution.attempt)
-    await work.replace_results(await write_down(execution.execucao_id, HORIZON, made))
+    await work.replace_results(await _rows(work, made))
     await work.save_chunk(number, {"number": number})
     if done < CHUNKS:
         execution.count_products(Step.EXECUTE_ETS, 1)
@@ -61,6 +63,13 @@ def finish(status: StatusExecucao) -> Callable[[FencedWork], Awaitable[None]]:
 async def end(work: FencedWork) -> None:
     """The end that every execution can come to."""
     work.execution.finish(StatusExecucao.ERRO, at(7), error=(ErrorCode.INTERNAL, "given up"))
+
+
+async def _rows(work: FencedWork, made: tuple[ProductForecast, ...]) -> ResultRows:
+    """In the form of the store that will keep them."""
+    if isinstance(work, FakeWork):
+        return unwritten(HORIZON, made)
+    return await write_down(work.execution.execucao_id, HORIZON, made)
 
 
 def _begun(work: FencedWork) -> None:
