@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from consumer.outbound import OutboxMessage
-    from consumer.ports import Receipt
+    from consumer.ports.relay import Receipt
 
 
 @dataclass(frozen=True, slots=True)

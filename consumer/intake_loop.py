@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from consumer.clock import Clock
     from consumer.intake import Intake, IntakeReport
-    from consumer.ports import RecordReader
+    from consumer.ports.intake import RecordReader
     from consumer.read_ahead import DecodedBatch
 
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)  # pauses while the database is away; the last one repeats

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from consumer.ports import RecordReader
+    from consumer.ports.intake import RecordReader
 
 
 class OffsetCommits:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from consumer.clock import Clock
-    from consumer.ports import Line, Outbox, Publisher
+    from consumer.ports.relay import Line, Outbox, Publisher
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ProcessCompute:
-    """``consumer.ports.Compute`` on a pool of spawned processes. Use ``async with``.
+    """``consumer.ports.compute.Compute`` on a pool of spawned processes. Use ``async with``.
 
     Spawned, not forked: a fork would copy the event loop's threads and sockets in an unknown state.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from consumer.clock import Clock
-    from consumer.ports import RecordReader
+    from consumer.ports.intake import RecordReader
     from consumer.received import Received, Refused
     from schemas.records import RawRecord
 

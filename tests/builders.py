@@ -18,7 +18,7 @@ from consumer.forecasting.types import (
 )
 from consumer.model import Execution, ExecutionId, Lease
 from consumer.outbound import Cause, Composer, OutboxMessage, Topics
-from consumer.ports import Claim
+from consumer.ports.queue import Claim
 from consumer.received import Received, receive
 from schemas.commands import parse_command
 from schemas.enums import ClasseABC, ClasseXYZ, CommandKind, GatilhoExecucao, PadraoDemanda, TopicKind

@@ -17,7 +17,8 @@ from consumer.errors import LeaseLostError, PublishError
 from consumer.forecasting.types import ProductOverview, ProductProfile, WeeklySales
 from consumer.model import Execution
 from consumer.outbound import Cause
-from consumer.ports import ChunkProgress, LeaseState, ResultRows
+from consumer.ports.fenced import ResultRows
+from consumer.ports.queue import ChunkProgress, LeaseState
 from consumer.steps import Step
 from consumer.verdict import Facts
 from schemas.commands import CancelExecution
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedChunk, PlannedProduct, ProductForecast, ProductMetric
     from consumer.model import Lease
     from consumer.outbound import OutboxMessage
-    from consumer.ports import Claim, FencedWork
+    from consumer.ports.fenced import FencedWork
+    from consumer.ports.queue import Claim
     from consumer.received import Identity, Received, Refused
     from schemas.records import RawRecord
 
@@ -213,7 +215,7 @@ class StoredExecution:
 
 
 class FakeQueue:
-    """``consumer.ports.CommandQueue`` in memory: transactions work on a copy that replaces the original or not."""
+    """``consumer.ports.queue.CommandQueue`` in memory: transactions work on a copy, which replaces the original."""
 
     def __init__(self) -> None:
         self.stored: dict[str, StoredExecution] = {}
@@ -322,7 +324,7 @@ def unwritten(horizon: int, forecasts: Sequence[ProductForecast]) -> ResultRows:
 
 
 class FakeWork:
-    """``consumer.ports.FencedWork`` on a copy."""
+    """``consumer.ports.fenced.FencedWork`` on a copy."""
 
     def __init__(self, stored: StoredExecution, champion: Champion | None, tft: Champion | None) -> None:
         self.execution = stored.execution
@@ -373,7 +375,7 @@ class FakeWork:
 
 
 class FakeSales:
-    """``consumer.ports.SalesReader``: the volumes of each product's last weeks up to ``AS_OF``, price 2."""
+    """``consumer.ports.sales.SalesReader``: the volumes of each product's last weeks up to ``AS_OF``, price 2."""
 
     def __init__(self, volumes: Mapping[str, Sequence[float]], *, without_sales: Sequence[str] = ()) -> None:
         self._volumes = {name: np.asarray(values, dtype=np.float64) for name, values in sorted(volumes.items())}
@@ -416,7 +418,7 @@ class FakeSales:
 
 
 class InlineCompute:
-    """``consumer.ports.Compute`` in this process; ``before`` is called with each request first."""
+    """``consumer.ports.compute.Compute`` in this process; ``before`` is called with each request first."""
 
     def __init__(self, before: Callable[[Any], None] | None = None) -> None:
         self.requests: list[Any] = []
@@ -439,7 +441,7 @@ class InlineCompute:
 
 
 class FakeOutbox:
-    """``consumer.ports.Outbox`` in memory."""
+    """``consumer.ports.relay.Outbox`` in memory."""
 
     def __init__(self, *messages: OutboxMessage) -> None:
         self.rows: dict[int, OutboxMessage] = dict(enumerate(messages, start=1))
@@ -512,7 +514,7 @@ class PausedReads:
 
 
 class FakePublisher:
-    """``consumer.ports.Publisher``: ``answers`` by event id, everything else is acknowledged.
+    """``consumer.ports.relay.Publisher``: ``answers`` by event id, everything else is acknowledged.
 
     Like a producer, a line takes nothing more after a message whose outcome is unknown. With ``slow`` set, receipts
     wait until the test completes them.

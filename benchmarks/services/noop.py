@@ -32,7 +32,7 @@ AS_OF = date(2026, 11, 16)
 
 
 class NoSales:
-    """``consumer.ports.SalesReader`` that answers at once, without a database."""
+    """``consumer.ports.sales.SalesReader`` that answers at once, without a database."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -57,7 +57,7 @@ class NoSales:
 
 
 class NoCompute:
-    """``consumer.ports.Compute`` that computes nothing."""
+    """``consumer.ports.compute.Compute`` that computes nothing."""
 
     def __init__(self, *_: object) -> None:
         pass

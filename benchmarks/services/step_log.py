@@ -17,7 +17,7 @@ from consumer.telemetry.logs import configure
 from schemas.enums import StatusExecucao
 
 if TYPE_CHECKING:
-    from consumer.ports import Claim, CommandQueue
+    from consumer.ports.queue import Claim, CommandQueue
 
 TRANSACTIONS = 10
 PASSES = 5  # over all steps in one transaction: they all begin, then they all end

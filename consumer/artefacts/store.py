@@ -1,4 +1,4 @@
-"""``consumer.ports.ArtefactStore`` on a directory that all workers share.
+"""``consumer.ports.artefacts.ArtefactStore`` on a directory that all workers share.
 
 ``work/<execution>/<key>/`` holds checkpoints: each file's name carries its own SHA-256, so whatever is found is either
 whole or not taken. ``models/<execution>/<type>/`` holds what ``forecast_modelo.arquivo_path`` refers to; the hashes
@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from consumer.artefact_ports import ArtefactError, StoredFile
 from consumer.errors import TransientError
+from consumer.ports.artefacts import ArtefactError, StoredFile
 from consumer.verified_files import UnusableFileError, digest, read_plain, read_verified, write_whole
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class FileArtefacts:
 
 
 class FileWorkspace:
-    """``consumer.ports.Workspace``: a directory of files whose names carry their hashes."""
+    """``consumer.ports.artefacts.Workspace``: a directory of files whose names carry their hashes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from consumer.db.command_rows import cause_of, execution_of
 from consumer.model import ExecutionId, Lease
-from consumer.ports import Claim
+from consumer.ports.queue import Claim
 from schemas.commands import parse_command
 from schemas.enums import CommandKind
 from schemas.errors import BadRecord

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedChunk, ProductMetric
     from consumer.model import Execution
     from consumer.outbound import Composer
-    from consumer.ports import ResultRows
+    from consumer.ports.fenced import ResultRows
     from consumer.steps import Step
 
 # In the order in which intake locks commands, so that no two transactions wait for each other.
@@ -73,7 +73,7 @@ async def _lock(session: AsyncSession, leases: Sequence[Lease]) -> dict[Lease, R
 
 
 class SqlFencedWork:
-    """``consumer.ports.FencedWork`` on one session."""
+    """``consumer.ports.fenced.FencedWork`` on one session."""
 
     def __init__(self, session: AsyncSession, execution: Execution, clock: Clock) -> None:
         self.execution = execution

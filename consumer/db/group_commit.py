@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from consumer.model import Lease
-    from consumer.ports import FencedWork
+    from consumer.ports.fenced import FencedWork
 
     Change = Callable[[FencedWork], Awaitable[None]]
     Open = Callable[[Sequence[Lease]], AbstractAsyncContextManager[Mapping[Lease, FencedWork]]]

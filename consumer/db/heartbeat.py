@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from consumer.model import ExecutionId, Lease
-from consumer.ports import LeaseState
+from consumer.ports.queue import LeaseState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

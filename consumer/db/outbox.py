@@ -129,7 +129,7 @@ def decode_headers(value: bytes) -> RawHeaders:
 
 
 class SqlOutbox:
-    """``consumer.ports.Outbox`` on PostgreSQL. Rows are never read by a cursor over ids: ids commit out of order.
+    """``consumer.ports.relay.Outbox`` on PostgreSQL. Rows are never read by a cursor over ids: ids commit out of order.
 
     Args:
         database: Where the rows are.

@@ -23,7 +23,8 @@ from consumer.db.saving import save_executions
 from consumer.db.shared_reading import SharedReading
 from consumer.errors import TransientError
 from consumer.forecasting.planning import products_from_json
-from consumer.ports import ChunkProgress, ResultRows
+from consumer.ports.fenced import ResultRows
+from consumer.ports.queue import ChunkProgress
 from consumer.steps import Step
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedProduct, ProductForecast
     from consumer.model import Execution, ExecutionId, Lease
     from consumer.outbound import Composer
-    from consumer.ports import Claim, FencedWork, LeaseState
+    from consumer.ports.fenced import FencedWork
+    from consumer.ports.queue import Claim, LeaseState
 
 # Leases are judged by the database's clock alone: the clocks of the processes may be hours apart.
 # Driven by the few that are lost: as a semi-join it was planned for one running command and took the square of them.
@@ -78,7 +80,7 @@ _HAND_BACK: Final = text("""
 
 
 class SqlCommandQueue:
-    """``consumer.ports.CommandQueue`` on PostgreSQL; ``committed`` hears of every execution that was saved.
+    """``consumer.ports.queue.CommandQueue`` on PostgreSQL; ``committed`` hears of every execution that was saved.
 
     ``heartbeat`` is a connection of its own, so that leases live on while every other connection is taken.
     Commands of dead processes are looked for at most every ``rescue_seconds``.

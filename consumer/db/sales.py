@@ -1,4 +1,4 @@
-"""``consumer.ports.SalesReader``: each question is a short transaction of its own, none stays open while models run."""
+"""``consumer.ports.sales.SalesReader``: each question is a short transaction, none stays open while models run."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from consumer.execution.tasks import Models
     from consumer.forecasting.types import PlannedChunk, PlannedProduct
     from consumer.model import Execution
-    from consumer.ports import ChunkProgress, FencedWork
+    from consumer.ports.fenced import FencedWork
+    from consumer.ports.queue import ChunkProgress
 
     Begun = Mapping[int, asyncio.Task[ChunkResult]]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from consumer.execution.run import Plan, Run
     from consumer.forecasting.champion import Bundle
     from consumer.model import Execution
-    from consumer.ports import FencedWork
+    from consumer.ports.fenced import FencedWork
 
 NOT_MEASURED = "a predict measures nothing: its weeks have not happened yet; run a backtest"
 NO_REVENUE = "only a predict writes revenue; this command measures volume"

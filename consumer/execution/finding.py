@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from consumer.artefact_ports import ArtefactError
 from consumer.execution.learning import CHOICES, CUT, CUT_TFT, TFT, VOLUME, Learning
 from consumer.execution.models import TFT_KINDS, as_models
 from consumer.execution.own_models import BUNDLE, TFT_BUNDLE, open_learning
@@ -19,16 +18,17 @@ from consumer.forecasting.global_model.tft import RECIPE
 from consumer.forecasting.selection import AVAILABLE
 from consumer.forecasting.types import Variant
 from consumer.forecasting.versions import library_versions
+from consumer.ports.artefacts import ArtefactError
 from consumer.steps import Step
 from consumer.verified_files import UnusableFileError
 from schemas.commands import TrainForecast
 from schemas.enums import ModeloForecast
 
 if TYPE_CHECKING:
-    from consumer.artefact_ports import StoredFile
     from consumer.execution.run import Run
     from consumer.execution.segmenting import Segments
     from consumer.forecasting.champion import Champion
+    from consumer.ports.artefacts import StoredFile
 
 GLOBAL: Final = frozenset({Variant.LGBM, Variant.ENSEMBLE})
 NEED_TRAINING: Final = GLOBAL | {Variant.TFT}

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from consumer.artefact_ports import ArtefactStore
     from consumer.clock import Clock
     from consumer.forecasting.types import PlannedChunk
-    from consumer.ports import Claim, CommandQueue, Compute, SalesReader
+    from consumer.ports.artefacts import ArtefactStore
+    from consumer.ports.compute import Compute
+    from consumer.ports.queue import Claim, CommandQueue
+    from consumer.ports.sales import SalesReader
 
 
 class ForecastJob:

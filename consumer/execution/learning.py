@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from consumer.artefact_ports import StoredFile, Workspace
     from consumer.execution.learning_rows import Block
     from consumer.execution.progress import Progress
     from consumer.execution.run import Run
     from consumer.forecasting.types import PlannedProduct
+    from consumer.ports.artefacts import StoredFile, Workspace
 
 EVIDENCE_WEEKS: Final = 13  # held back from the first model, to see how it and the others do in them
 CUT, CUT_REVENUE, CHOICES = "cut-volume.json", "cut-revenue.json", "choices.json"

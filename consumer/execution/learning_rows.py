@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from consumer.artefact_ports import StoredFile, Workspace
     from consumer.execution.run import Run
     from consumer.forecasting.types import PlannedProduct
+    from consumer.ports.artefacts import StoredFile, Workspace
 
 SERIES: Final = "series"  # what a TFT learns from, beside the rows of each target
 _DATA_HASH_BITS: Final = 128

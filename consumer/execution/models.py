@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from consumer.artefact_ports import ArtefactError
 from consumer.execution.learning import CHOICES, REVENUE, TFT, VOLUME
 from consumer.execution.own_models import OwnModels
 from consumer.execution.tasks import parameters_of
 from consumer.forecasting.global_model.base import UnusableArtefactError
+from consumer.ports.artefacts import ArtefactError
 from consumer.verified_files import UnusableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from consumer.artefact_ports import StoredFile
     from consumer.execution.learning import Learning
     from consumer.execution.run import Plan, PlannedModels, Run
     from consumer.execution.tasks import Models
+    from consumer.ports.artefacts import StoredFile
     from consumer.steps import Step
 
 KINDS: Final = {VOLUME: "volume", REVENUE: "revenue", CHOICES: "choices"}  # what ``load_trained`` calls them

@@ -15,10 +15,10 @@ from consumer.steps import Step
 from schemas.enums import TargetType
 
 if TYPE_CHECKING:
-    from consumer.artefact_ports import StoredFile
     from consumer.execution.run import Plan, PlannedModels, Run
     from consumer.execution.segmenting import Segments
     from consumer.execution.tasks import Models
+    from consumer.ports.artefacts import StoredFile
 
 BUNDLE: Final = (CUT, VOLUME, REVENUE, CHOICES)
 TFT_BUNDLE: Final = (CUT_TFT, TFT, CHOICES)

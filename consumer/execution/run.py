@@ -13,9 +13,11 @@ from schemas.commands import RunBacktest, RunForecast
 if TYPE_CHECKING:
     import asyncio
 
-    from consumer.artefact_ports import ArtefactStore
     from consumer.clock import Clock
-    from consumer.ports import Claim, CommandQueue, Compute, SalesReader
+    from consumer.ports.artefacts import ArtefactStore
+    from consumer.ports.compute import Compute
+    from consumer.ports.queue import Claim, CommandQueue
+    from consumer.ports.sales import SalesReader
 
 # What a train holds out to measure its models: the default horizon of a forecast.
 TRAIN_HOLDOUT_WEEKS: Final = 13

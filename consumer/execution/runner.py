@@ -10,7 +10,7 @@ from structlog.contextvars import bound_contextvars
 
 from consumer.errors import LeaseLostError, PermanentError, TransientError
 from consumer.execution.run import DrainingError
-from consumer.ports import LeaseState
+from consumer.ports.queue import LeaseState
 from schemas.enums import ErrorCode, StatusExecucao
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from consumer.clock import Clock
     from consumer.model import Lease
-    from consumer.ports import Claim, CommandQueue
+    from consumer.ports.queue import Claim, CommandQueue
 
     class Job(Protocol):
         """What an execution does between its claim and its end."""

@@ -13,7 +13,7 @@ from consumer.execution.chunks import EndingStep, compute_chunks, compute_produc
 from consumer.execution.closing import Computed, close, conclude
 from consumer.execution.prepare import sizes_of, store_plan, tell_plan
 from consumer.failpoints import reach
-from consumer.ports import ResultRows
+from consumer.ports.fenced import ResultRows
 from consumer.steps import MODEL_STEPS, Step
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from consumer.execution.tasks import Models
     from consumer.forecasting.types import ChunkResult, PlannedChunk
     from consumer.model import Execution
-    from consumer.ports import FencedWork
+    from consumer.ports.fenced import FencedWork
 
 
 def is_small(run: Run, prepared: Prepared) -> bool:

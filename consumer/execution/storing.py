@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from consumer.execution.models import ModelsOfRun
     from consumer.execution.run import Plan, Run
     from consumer.forecasting.champion import Champion, TrainedModel
-    from consumer.ports import FencedWork
+    from consumer.ports.fenced import FencedWork
 
 
 async def store_bundle(run: Run, plan: Plan, models: ModelsOfRun) -> Bundle | None:

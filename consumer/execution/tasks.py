@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import date
 
-    from consumer.artefact_ports import StoredFile
     from consumer.forecasting.trained import Trained
     from consumer.forecasting.types import ChunkRequest, ChunkResult, PlannedProduct
+    from consumer.ports.artefacts import StoredFile
     from schemas.enums import TargetType
 
 Models = tuple[tuple[str, "StoredFile"], ...]  # what each file is to ``load_trained``, by name

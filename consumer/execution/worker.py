@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from consumer.errors import TransientError
 from consumer.failpoints import reach
-from consumer.ports import LeaseState
+from consumer.ports.queue import LeaseState
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from consumer.execution.runner import Runner
     from consumer.model import Lease
-    from consumer.ports import Claim, CommandQueue
+    from consumer.ports.queue import Claim, CommandQueue
 
 TOGETHER_SECONDS = 0.005  # executions that end within this time make room for one claim: fewer transactions
 STOP_PATIENCE_SECONDS = 5.0  # for a cancelled task to unwind; a connection to a frozen server may never answer

@@ -27,7 +27,7 @@ LOOK_SECONDS: Final = 0.2
 
 
 class KafkaLine:
-    """``consumer.ports.Line``. Owns its producer, which has been started.
+    """``consumer.ports.relay.Line``. Owns its producer, which has been started.
 
     The producer sends one batch of a partition at a time, and numbers them: after one that failed the broker takes no
     later one, if it has taken any of this producer before. What was never handed to the producer has no number, so the

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class KafkaPublisher:
-    """``consumer.ports.Publisher``. Use ``async with``; whatever is published first connects."""
+    """``consumer.ports.relay.Publisher``. Use ``async with``; whatever is published first connects."""
 
     def __init__(self, settings: Settings, log: FilteringBoundLogger, clock: Clock | None = None) -> None:
         self._settings = settings

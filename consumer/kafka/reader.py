@@ -14,7 +14,7 @@ from consumer.failpoints import reach
 from consumer.kafka.closing import close_consumer
 from consumer.kafka.connection import connection_arguments
 from consumer.kafka.lenient import read_leniently
-from consumer.ports import Batch
+from consumer.ports.intake import Batch
 from schemas.records import RawRecord
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ REBALANCE_SECONDS: Final = 5.0  # beyond the poll interval; aiokafka's own wait 
 
 
 class KafkaReader:
-    """``consumer.ports.RecordReader`` over one member of the group. Use ``async with``.
+    """``consumer.ports.intake.RecordReader`` over one member of the group. Use ``async with``.
 
     The first poll connects, and so does the one after a consumer had to be given up: a broker that is away at the
     start is waited for like one that leaves later. ``assigned`` is called when the group has given out partitions.

@@ -42,7 +42,7 @@ class HandedOver:
 
 
 class Sent:
-    """``consumer.ports.Receipt``: until something else is known, nothing counts as acknowledged.
+    """``consumer.ports.relay.Receipt``: until something else is known, nothing counts as acknowledged.
 
     Args:
         messages: In their order.

@@ -21,7 +21,7 @@ from consumer.db.repositories.filters import any_of
 from consumer.db.repositories.records import ForecastRow, MetricsWritten, ModelRecord, NewModel
 from consumer.db.repositories.row_ids import row_id
 from consumer.forecasting.types import Variant
-from consumer.ports import ResultRows
+from consumer.ports.fenced import ResultRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from consumer.db.repositories import forecast_repo
 from consumer.db.repositories.forecast_repo import ForecastRepository
 
 if TYPE_CHECKING:
-    from consumer.ports import ResultRows
+    from consumer.ports.fenced import ResultRows
 
 
 def remove_fence() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
     from consumer.model import Execution
     from consumer.outbound import OutboxMessage
-    from consumer.ports import Claim
+    from consumer.ports.queue import Claim
     from schemas.records import RawRecord
 
 

@@ -9,13 +9,14 @@ import pytest
 from consumer.db.repositories.forecast_repo import write_down
 from consumer.errors import LeaseLostError
 from consumer.forecasting.champion import TrainedModel
-from consumer.ports import ResultRows
+from consumer.ports.fenced import ResultRows
 from consumer.steps import Step
 from schemas.enums import ErrorCode, StatusExecucao
 from tests.builders import at, forecasts, metric, planned_chunk, uuid
 
 if TYPE_CHECKING:
-    from consumer.ports import Claim, FencedWork
+    from consumer.ports.fenced import FencedWork
+    from consumer.ports.queue import Claim
     from tests.integration.core.store import Store
 
 

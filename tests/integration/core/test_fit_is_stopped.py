@@ -25,7 +25,7 @@ from tests.integration.core import model_work
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from consumer.artefact_ports import StoredFile
+    from consumer.ports.artefacts import StoredFile
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

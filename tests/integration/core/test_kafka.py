@@ -12,7 +12,7 @@ from consumer.errors import OffsetsLostError, PublishError, RecordRefusedError, 
 from consumer.kafka.publisher import KafkaPublisher
 from consumer.kafka.reader import KafkaReader
 from consumer.kafka.topics import _create, create_topics, existing_topics, planned_topics, retention_days
-from consumer.ports import Batch
+from consumer.ports.intake import Batch
 from consumer.settings import Settings
 from tests.builders import message
 from tests.fakes import CapturedLog

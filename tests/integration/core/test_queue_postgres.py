@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from consumer.db.queue import RESCUE
 from consumer.errors import LeaseLostError, PermanentError, TransientError
 from consumer.model import Lease
-from consumer.ports import ChunkProgress, LeaseState
+from consumer.ports.queue import ChunkProgress, LeaseState
 from consumer.steps import Step
 from schemas.enums import CommandKind, ErrorCode, StatusExecucao
 from tests.builders import at, planned, planned_chunk, uuid
@@ -18,7 +18,7 @@ from tests.builders import at, planned, planned_chunk, uuid
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from consumer.ports import Claim
+    from consumer.ports.queue import Claim
     from tests.integration.core.store import Store
 
 

@@ -7,7 +7,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from consumer.db.database import Database
-from consumer.ports import LeaseState
+from consumer.ports.queue import LeaseState
 from tests.builders import uuid
 from tests.integration.core.store import Store
 from tests.integration.db.blocking import until_blocked

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.artefact_ports import ArtefactError, StoredFile
 from consumer.artefacts.store import FileArtefacts
 from consumer.errors import TransientError
+from consumer.ports.artefacts import ArtefactError, StoredFile
 from consumer.verified_files import LARGEST, UnusableFileError, digest, read_plain, read_verified
 from tests.builders import uuid
 

@@ -18,7 +18,7 @@ from tests.fakes import FakeQueue, FakeSales, InlineCompute, ManualClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from consumer.ports import Claim
+    from consumer.ports.queue import Claim
 
 WEEKS = 30  # below the minimum of long histories: cheap models
 STEADY = {f"p{number}": [10.0 + number + week % 4 for week in range(WEEKS)] for number in range(6)}

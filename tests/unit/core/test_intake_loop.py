@@ -8,7 +8,7 @@ import pytest
 
 from consumer.errors import OffsetsLostError, TransientError
 from consumer.intake_loop import IntakeLoop
-from consumer.ports import Batch
+from consumer.ports.intake import Batch
 from tests.builders import record
 from tests.fakes import CapturedLog, FakeInbox, ManualClock
 from tests.unit.core.inbox_suite import taking

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consumer.errors import LeaseLostError, PermanentError, TransientError
 from consumer.execution.run import DrainingError
 from consumer.execution.runner import RetryPolicy, Runner
-from consumer.ports import LeaseState
+from consumer.ports.queue import LeaseState
 from schemas.enums import ErrorCode, StatusExecucao
 from tests.builders import NOW, claim, uuid
 from tests.fakes import CapturedLog, FakeQueue, FakeWork, ManualClock
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from consumer.model import Lease
-    from consumer.ports import Claim
+    from consumer.ports.queue import Claim
 
 
 TURNS = 50  # of the loop: whoever cancels at once has cancelled by then

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from consumer.artefact_ports import StoredFile
 from consumer.artefacts.store import FileArtefacts
 from consumer.clock import SystemClock
 from consumer.errors import LeaseLostError, TransientError
@@ -24,6 +23,7 @@ from consumer.execution.run import DrainingError
 from consumer.execution.tasks import ChunkWork, FitWork
 from consumer.forecasting.training import TrainingRequest
 from consumer.forecasting.types import ChunkRequest, Variant
+from consumer.ports.artefacts import StoredFile
 from schemas.enums import CommandKind, StatusExecucao
 from tests.builders import AS_OF, claim, uuid
 from tests.fakes import FakeSales, ManualClock

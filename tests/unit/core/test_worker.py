@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from consumer.errors import TransientError
 from consumer.execution.worker import Worker, WorkerOptions
-from consumer.ports import LeaseState
+from consumer.ports.queue import LeaseState
 from tests.builders import claim
 from tests.fakes import CapturedLog, FakeQueue
 
 if TYPE_CHECKING:
     import pytest
 
-    from consumer.ports import Claim
+    from consumer.ports.queue import Claim
 
 
 class ScriptedRunner:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from pyarrow import ipc
 
-from consumer.artefact_ports import StoredFile
 from consumer.execution.tasks import FitWork, fit
 from consumer.forecasting.global_model import tft
 from consumer.forecasting.global_model.base import UnusableArtefactError, panel
 from consumer.forecasting.global_model.series import TooFewSeriesError, series_table
 from consumer.forecasting.history import History
 from consumer.forecasting.types import Variant
+from consumer.ports.artefacts import StoredFile
 from consumer.processes import ProcessCompute
 from schemas.enums import ClasseABC, TargetType
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from consumer.errors import LeaseLostError
 from consumer.intake import Intake, IntakeReport
 from consumer.model import Lease
-from consumer.ports import LeaseState
+from consumer.ports.queue import LeaseState
 from schemas.commands import CancelExecution
 from tests.builders import COMMAND_TOPICS, COMPOSER, NOW
 from tests.fakes import FakeInbox, FakeWork, StoredExecution
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from consumer.model import Execution, ExecutionId
     from consumer.outbound import OutboxMessage
-    from consumer.ports import FencedWork
+    from consumer.ports.fenced import FencedWork
     from consumer.received import Received
     from schemas.records import RawRecord
 

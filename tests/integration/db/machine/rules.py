@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from consumer.errors import LeaseLostError, PermanentError, TransitionError
 from consumer.model import TERMINAL
-from consumer.ports import FencedWork
+from consumer.ports.fenced import FencedWork
 from consumer.received import receive
 from schemas.enums import StatusExecucao, TopicKind
 from tests.builders import COMMAND_TOPICS, record, uuid

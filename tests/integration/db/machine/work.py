@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from consumer.forecasting.types import ProductForecast
-    from consumer.ports import FencedWork, ResultRows
+    from consumer.ports.fenced import FencedWork, ResultRows
 
 CHUNKS = 3
 HORIZON = 2

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
     from consumer.model import Lease
     from consumer.outbound import OutboxMessage
-    from consumer.ports import FencedWork
+    from consumer.ports.fenced import FencedWork
     from schemas.records import RawRecord
 
 PRODUCTS: Final = ("p0", "p1", "p2")
@@ -42,7 +42,7 @@ class DiedError(Exception):
 
 @dataclass(slots=True)
 class Broker:
-    """``consumer.ports.Publisher`` and its ``Line``: keeps everything."""
+    """``consumer.ports.relay.Publisher`` and its ``Line``: keeps everything."""
 
     log: list[OutboxMessage] = field(default_factory=list)
 
