@@ -11,7 +11,7 @@ from consumer.forecasting.fitting import forecast, product_seed
 from consumer.forecasting.forecasts import Sold, given
 from consumer.forecasting.given import NOTHING_GIVEN
 from consumer.forecasting.global_model.tft import installed
-from consumer.forecasting.history import for_fitting, gapless, rows_by_product
+from consumer.forecasting.history import histories
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.types import QUANTILES, Variant
 
@@ -31,12 +31,13 @@ def alone(request: tuple[Variant, Work]) -> FloatArray:
     variant, work = request
     chunk, trained = work.request, trained_in(work.directory)
     products = {product.product_id: product for product in chunk.products}
-    sold = [Sold(products[name], gapless(rows, chunk.as_of)) for name, rows in rows_by_product(chunk.sales)]
+    known = histories(chunk.sales, chunk.as_of).usable
+    sold = [Sold.of(products[name], history) for name, history in known.items()]
     own_models = variant in LOCAL_MODELS
     told = {} if own_models else given(sold, chunk.as_of, chunk.horizon, trained, all_candidates=True)
     result = np.empty((len(sold), chunk.horizon, len(QUANTILES)))
     for number, one in enumerate(sold):
-        history = for_fitting(one.history).volume
+        history = one.fitted.volume
         name = one.product.product_id
         seed, own = product_seed(SEED, name), told.get(name, NOTHING_GIVEN)
         quantiles, problem = forecast(variant, history, chunk.horizon, seed, own)

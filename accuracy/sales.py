@@ -12,7 +12,7 @@ import polars as pl
 
 from consumer.demo.sample_sales import read_sales
 from consumer.forecasting.classification import demand_shapes
-from consumer.forecasting.history import gapless, rows_by_product
+from consumer.forecasting.history import histories, rows_by_product
 from consumer.forecasting.types import ProductOverview, ProductProfile, WeeklySales
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Split:
 
     def histories(self) -> list[FloatArray]:
         """Known units of each product, without gaps, from its first sale on."""
-        return [gapless(rows, self.as_of).volume for _, rows in rows_by_product(self.known)]
+        return [history.volume for history in histories(self.known, self.as_of).usable.values()]
 
     def overviews(self) -> dict[str, ProductOverview]:
         """What planning knows of each product."""
@@ -94,7 +94,7 @@ def split(products: int | None = None, earlier: int = 0) -> Split:
     chosen = sorted(sorted(enough, key=_scattered)[:products])
     weekly = sample.weekly.with_columns(named).filter(pl.col("source_id").is_in(chosen), pl.col("week") <= last_week)
     known = _rows(weekly.filter(pl.col("week") <= as_of), chosen)
-    usable = [name for name, rows in rows_by_product(known) if _changes(gapless(rows, as_of).volume)]
+    usable = [name for name, history in histories(known, as_of).usable.items() if _changes(history.volume)]
     kept = weekly.filter(pl.col("source_id").is_in(usable))
     later = kept.filter(pl.col("week") > as_of)
     return Split(_rows(kept.filter(pl.col("week") <= as_of), usable), _held_out(later, usable, as_of), as_of)

@@ -25,7 +25,7 @@ from consumer.db.database import Database
 from consumer.db.repositories.time_series_repo import TimeSeriesRepository
 from consumer.forecasting.compute import warm_up
 from consumer.forecasting.global_model.lgbm import load_lgbm
-from consumer.forecasting.history import for_fitting, gapless, rows_by_product
+from consumer.forecasting.history import for_fitting, histories
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.models.base import library
 from consumer.forecasting.models.ets import TREND_WEEKS, YEAR, years_resemble_each_other
@@ -136,7 +136,7 @@ async def _tasks(url: str, products: int) -> list[Task]:
         sales = await repository.weekly_sales(list(models))
     if newest is None or len(models) != products:
         raise RuntimeError(f"the plan names {len(models)} products instead of {products}")
-    return [(models[name], for_fitting(gapless(own, newest)).volume) for name, own in rows_by_product(sales)]
+    return [(models[name], for_fitting(known).volume) for name, known in histories(sales, newest).usable.items()]
 
 
 async def _library(tasks: list[Task], processes: int) -> Mapping[str, float]:

@@ -21,11 +21,11 @@ from benchmarks.commands import blast, everything
 from benchmarks.measure import Result, compare
 from benchmarks.observer import observe, until
 from benchmarks.predict import CORES, HORIZON, WITHIN, Task, in_processes, named
-from consumer.db.repositories.copy_text import RESULT_COLUMNS
+from consumer.db.repositories.result_rows import RESULT_COLUMNS
 from consumer.forecasting.evidence import partner
 from consumer.forecasting.global_model.base import panel
 from consumer.forecasting.global_model.features import feature_rows, latest_origins
-from consumer.forecasting.history import for_fitting, gapless, rows_by_product
+from consumer.forecasting.history import for_fitting, histories
 from consumer.forecasting.planning import products_from_json
 from consumer.forecasting.types import Variant
 from schemas.enums import TargetType
@@ -133,30 +133,30 @@ def _models(artefacts: Path) -> dict[TargetType, str]:
 def _tasks(stored: list[asyncpg.Record], sales: Split, models: Mapping[TargetType, str]) -> list[Task]:
     """Calls of the models that the service's forecasts were made with, and the histories that these saw."""
     planned = [product for row in stored for product in products_from_json(json.loads(row["products"]))]
-    histories = {name: for_fitting(gapless(rows, sales.as_of)) for name, rows in rows_by_product(sales.known)}
+    known = {name: for_fitting(one) for name, one in histories(sales.known, sales.as_of).usable.items()}
     tasks: list[Task] = []
     for product in planned:
         variant = product.models[0]
         if variant is not Variant.LGBM:
             local = partner(product.padrao_demanda) if variant is Variant.ENSEMBLE else variant
-            tasks.append((local, histories[product.product_id].volume))
+            tasks.append((local, known[product.product_id].volume))
     by_model = [product for product in planned if product.models[0] in GLOBAL]
-    tasks += _blocks(by_model, histories, sales, TargetType.VOLUME)
+    tasks += _blocks(by_model, known, sales, TargetType.VOLUME)
     if TargetType.FATURAMENTO in models:
-        tasks += _blocks(planned, histories, sales, TargetType.FATURAMENTO)
+        tasks += _blocks(planned, known, sales, TargetType.FATURAMENTO)
     print(f"  {len(planned)} products, {len(by_model)} of them by LightGBM alone or in an ensemble")
     random.Random(0).shuffle(tasks)  # noqa: S311 - so that every process gets some of each kind
     return tasks
 
 
 def _blocks(
-    planned: Sequence[PlannedProduct], histories: Mapping[str, History], sales: Split, target: TargetType
+    planned: Sequence[PlannedProduct], known: Mapping[str, History], sales: Split, target: TargetType
 ) -> list[Task]:
     tasks: list[Task] = []
     for first in range(0, len(planned), BLOCK):
         part = planned[first : first + BLOCK]
         names = [product.product_id for product in part]
-        own = panel(names, [histories[name] for name in names], [one.classe_abc for one in part], sales.as_of)
+        own = panel(names, [known[name] for name in names], [one.classe_abc for one in part], sales.as_of)
         index, ahead = np.repeat(np.arange(len(part)), HORIZON), np.tile(np.arange(1, HORIZON + 1), len(part))
         tasks.append((target, feature_rows(own, target, latest_origins(own, target), index, ahead)))
     return tasks

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.measure import Result, compare
 from consumer.db.database import Database
-from consumer.db.repositories.copy_text import RESULT_COLUMNS
 from consumer.db.repositories.forecast_repo import ForecastRepository
+from consumer.db.repositories.result_rows import RESULT_COLUMNS
 from consumer.forecasting.types import ProductForecast, Variant
 from tests.e2e.sales import seed_sales
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from consumer.forecasting.classification import WINDOW_WEEKS, abc_classes, demand_shapes
-from consumer.forecasting.history import gapless, rows_by_product
+from consumer.forecasting.history import histories
 from consumer.forecasting.types import WeeklySales
 from schemas.enums import ClasseABC, ClasseXYZ, Granularidade, PadraoDemanda
 
@@ -60,8 +60,7 @@ def classify(sales: SampleSales) -> list[SampleClass]:
     shapes = demand_shapes(weekly, sales.last_week)
     revenue: dict[str, float] = {}
     variation: dict[str, float] = {}
-    for product_id, rows in rows_by_product(weekly):
-        history = gapless(rows, sales.last_week)
+    for product_id, history in histories(weekly, sales.last_week).usable.items():
         revenue[product_id] = float(history.revenue[-WINDOW_WEEKS:].sum())
         volume = history.volume[-WINDOW_WEEKS:]
         variation[product_id] = float(volume.std() / volume.mean()) if volume.any() else 0.0

@@ -86,7 +86,7 @@ def end_model_step(
 
 async def compute_products(run: Run, plan: Plan, products: tuple[PlannedProduct, ...], models: Models) -> ChunkResult:
     """Read the sales of a chunk's products and compute them in a model process."""
-    sales = await run.sales.weekly_sales([product.product_id for product in products], end=plan.as_of)
+    sales = await run.kept.read_last([product.product_id for product in products], end=plan.as_of)
     request = ChunkRequest(
         # A train has measured every candidate already: like a backtest it measures what was chosen.
         task="predict" if run.task == "predict" else "backtest",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from consumer.errors import TransientError
 from consumer.execution.chunks import compute_chunks
 from consumer.execution.closing import close
+from consumer.execution.kept_sales import KeptSales
 from consumer.execution.models import open_models
 from consumer.execution.prepare import prepare, store_plan
 from consumer.execution.run import JobOptions, Plan, Run
@@ -57,7 +58,7 @@ class ForecastJob:
             LeaseLostError: Another process has the execution.
             DrainingError: The process shuts down; the checkpoint is good.
         """
-        run = Run(claim, self._queue, self._sales, self._compute, self._artefacts, self._clock, self._options, draining)
+        run = self._run_of(claim, draining)
         if not claim.begun:
             async with run.queue.fenced(claim.lease) as work:
                 work.execution.set_out(run.clock.now(), planned=claim.plan is not None)
@@ -68,6 +69,19 @@ class ForecastJob:
             raise TransientError(f"a model or checkpoint cannot be used and is made anew: {error}") from error
         if run.task != "predict":  # which keeps no checkpoints
             await run.artefacts.clear(claim.lease.execucao_id)
+
+    def _run_of(self, claim: Claim, draining: asyncio.Event) -> Run:
+        return Run(
+            claim,
+            self._queue,
+            self._sales,
+            self._compute,
+            self._artefacts,
+            self._clock,
+            self._options,
+            draining,
+            KeptSales(self._sales),
+        )
 
     async def _go_on(self, run: Run) -> None:
         planned: Sequence[PlannedChunk] = ()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from consumer.clock import Clock
+    from consumer.execution.kept_sales import KeptSales
     from consumer.ports.artefacts import ArtefactStore
     from consumer.ports.compute import Compute
     from consumer.ports.queue import Claim, CommandQueue
@@ -64,6 +65,7 @@ class Run:
     clock: Clock
     options: JobOptions
     draining: asyncio.Event
+    kept: KeptSales
 
     @property
     def task(self) -> Literal["train", "predict", "backtest"]:

@@ -11,7 +11,7 @@ from consumer.forecasting.planning import plan_products, unclassified
 from consumer.forecasting.types import ProductFailure, ProductOverview, WeeklySales
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import date
 
     from consumer.execution.run import Run
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedProduct, ProductProfile, Variant
     from schemas.enums import ModeloForecast
 
-SHAPE_BLOCK: Final = 500  # products whose sales are read, and classified, in one call
+SHAPE_BLOCK: Final = 2000  # products whose sales are read, and classified, in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ async def segment(run: Run, as_of: date, overviews: dict[str, ProductOverview]) 
     of_all = run.claim.command.produto_ids is None and learned_until == as_of
     if not of_all and any(profile.classe_abc is None for profile in known):
         overviews = await _with_revenue_of_all(run, overviews, learned_until)
-    shapes = await _shapes(run, unclassified(known), learned_until)
+    read = run.kept.read_first if learned_until == as_of else run.sales.weekly_sales
+    shapes = await _shapes(run, unclassified(known), learned_until, read)
     return Segments(known, overviews, shapes, unknown, as_of)
 
 
@@ -90,11 +91,13 @@ async def _with_revenue_of_all(
     return everything | asked
 
 
-async def _shapes(run: Run, product_ids: Sequence[str], until: date) -> dict[str, DemandShape]:
+async def _shapes(
+    run: Run, product_ids: Sequence[str], until: date, read: Callable[[Sequence[str], date], Awaitable[WeeklySales]]
+) -> dict[str, DemandShape]:
     shapes: dict[str, DemandShape] = {}
 
     async def one(block: Sequence[str]) -> None:
-        sales = await run.sales.weekly_sales(block, end=until)
+        sales = await read(block, until)
         shapes.update(await run.compute.run(_shapes_of, (sales, until)))
 
     starts = range(0, len(product_ids), SHAPE_BLOCK)

@@ -17,6 +17,7 @@ as many weeks below them as they should, at one of them they cannot.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -62,11 +63,15 @@ class Levels:
 
 def levels(panel: Panel, target: TargetType) -> Levels:
     """Compute both, in units or money a week."""
-    values = panel.target(target)
-    parts = [values[start:end] for start, end in zip(panel.start[:-1], panel.start[1:], strict=True)]
-    units = target is TargetType.VOLUME
-    whole = np.array([units and bool((part == np.floor(part)).all()) for part in parts], dtype=bool)
-    return Levels(_levels(parts), _levels([part > 0 for part in parts]), whole)
+    values, start = panel.target(target), panel.start
+    parts = [values[first:end] for first, end in pairwise(start.tolist())]
+    level = np.array([(_mean(part) + _mean(part[-RECENT_WEEKS:])) / 2 for part in parts])
+    # What is counted needs no order of additions, so all products are counted at once.
+    weeks = np.diff(start)
+    recent = np.minimum(weeks, RECENT_WEEKS)
+    sold = np.concatenate(([0], np.cumsum(values > 0)))
+    share, lately = (sold[start[1:]] - sold[start[:-1]]) / weeks, (sold[start[1:]] - sold[start[1:] - recent]) / recent
+    return Levels(level, (share + lately) / 2, _whole(values, start, target))
 
 
 @dataclass(slots=True)
@@ -166,11 +171,16 @@ def valid_shifts(value: Any) -> dict[str, list[float]]:
     return {name: [float(number) for number in value[name]] for name in PATTERNS}
 
 
-def _levels(parts: Sequence[npt.NDArray[Any]]) -> FloatArray:
-    return np.array([(_mean(part) + _mean(part[-RECENT_WEEKS:])) / 2 for part in parts])
+def _whole(values: FloatArray, start: IntArray, target: TargetType) -> BoolArray:
+    """Whether a product has whole units alone; money has none."""
+    if target is not TargetType.VOLUME:
+        return np.zeros(start.size - 1, dtype=bool)
+    broken = np.concatenate(([0], np.cumsum(values != np.floor(values))))
+    whole: BoolArray = broken[start[1:]] == broken[start[:-1]]
+    return whole
 
 
-def _mean(part: npt.NDArray[Any]) -> float:
+def _mean(part: FloatArray) -> float:
     """``part.mean()`` without its many questions, which take longer than a hundred additions."""
     mean: float = np.add.reduce(part) / part.size
     return mean

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from consumer.forecasting.history import InvalidSalesError, gapless, rows_by_product
+from consumer.forecasting.history import histories
 from schemas.enums import ClasseABC, ClasseXYZ, PadraoDemanda
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
+
+    import numpy.typing as npt
 
     from consumer.forecasting.types import FloatArray, WeeklySales
 
@@ -34,6 +36,13 @@ class DemandShape:
     padrao_demanda: PadraoDemanda
 
 
+# By whether it is seldom sold, and whether what is then sold varies.
+_PATTERNS: Final = {
+    (False, False): PadraoDemanda.REGULAR,
+    (False, True): PadraoDemanda.ERRATICO,
+    (True, False): PadraoDemanda.INTERMITENTE,
+    (True, True): PadraoDemanda.LUMPY,
+}
 UNKNOWN_SHAPE: Final = DemandShape(ClasseXYZ.Z, PadraoDemanda.LUMPY)
 
 
@@ -60,8 +69,15 @@ def abc_classes(revenue: Mapping[str, float]) -> dict[str, ClasseABC]:
     return classes
 
 
-def demand_shape(volume: FloatArray) -> DemandShape:
-    """Classify the last 52 weeks of a gapless history.
+def demand_shapes(sales: WeeklySales, as_of: date) -> dict[str, DemandShape]:
+    """Classify each product by its history up to ``as_of``; unreadable rows give the unknown shape."""
+    found = histories(sales, as_of)
+    shapes = shapes_of([history.volume for history in found.usable.values()])
+    return dict.fromkeys(found.refused, UNKNOWN_SHAPE) | dict(zip(found.usable, shapes, strict=True))
+
+
+def shapes_of(volumes: Sequence[FloatArray]) -> list[DemandShape]:
+    """Classify the last 52 weeks of gapless histories.
 
     XYZ by the coefficient of variation of weekly volume, zeros included: X to 0.5, Y to 1.0, Z above (the
     limits that XYZ analysis commonly takes). The pattern after Syntetos, Boylan and Croston (2005), "On the
@@ -69,36 +85,34 @@ def demand_shape(volume: FloatArray) -> DemandShape:
     0.49, and the share of weeks without, limit 25 % (their mean interval of 1.32 is a share of 24 %).
 
     Args:
-        volume: ``(weeks,)`` units, not negative.
+        volumes: ``(weeks,)`` units each, not negative.
     """
-    recent = volume[-WINDOW_WEEKS:]
-    sizes = recent[recent > 0]
-    if not sizes.size:
-        return UNKNOWN_SHAPE
-    erratic = (_variation(sizes) ** 2) > CV_SQUARED_LIMIT
-    if 1 - sizes.size / recent.size > ZERO_SHARE_LIMIT:
-        pattern = PadraoDemanda.LUMPY if erratic else PadraoDemanda.INTERMITENTE
-    else:
-        pattern = PadraoDemanda.ERRATICO if erratic else PadraoDemanda.REGULAR
-    # One week says nothing about regularity, so the product is not called steady.
-    variation = _variation(recent) if recent.size > 1 else np.inf
-    xyz = ClasseXYZ.X if variation <= X_LIMIT else ClasseXYZ.Y if variation <= Y_LIMIT else ClasseXYZ.Z
-    return DemandShape(xyz, pattern)
+    weeks = np.array([min(volume.size, WINDOW_WEEKS) for volume in volumes], dtype=np.int64)
+    recent = np.zeros((len(volumes), WINDOW_WEEKS))
+    for number, volume in enumerate(volumes):
+        recent[number, : weeks[number]] = volume[-WINDOW_WEEKS:]
+    sold = recent > 0
+    known = np.arange(WINDOW_WEEKS) < weeks[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a product without a sale, whose shape is unknown
+        erratic = np.greater(_variation(recent, sold) ** 2, CV_SQUARED_LIMIT)
+        seldom = np.greater(1 - sold.sum(axis=1) / weeks, ZERO_SHARE_LIMIT)
+        # One week says nothing about regularity, so the product is not called steady.
+        variation = np.where(weeks > 1, _variation(recent, known), np.inf)
+    answers = (column.tolist() for column in (sold.any(axis=1), variation, seldom, erratic))
+    return [
+        DemandShape(_xyz(varies), _PATTERNS[rarely, wildly]) if sells else UNKNOWN_SHAPE
+        for sells, varies, rarely, wildly in zip(*answers, strict=True)
+    ]
 
 
-def demand_shapes(sales: WeeklySales, as_of: date) -> dict[str, DemandShape]:
-    """Classify each product by its history up to ``as_of``; unreadable rows give the unknown shape."""
-    shapes: dict[str, DemandShape] = {}
-    for product_id, rows in rows_by_product(sales):
-        try:
-            shapes[product_id] = demand_shape(gapless(rows, as_of).volume)
-        except InvalidSalesError:
-            shapes[product_id] = UNKNOWN_SHAPE
-    return shapes
+def _xyz(variation: float) -> ClasseXYZ:
+    return ClasseXYZ.X if variation <= X_LIMIT else ClasseXYZ.Y if variation <= Y_LIMIT else ClasseXYZ.Z
 
 
-def _variation(values: FloatArray) -> float:
-    """``values.std() / values.mean()`` in a quarter of the time: it is asked for twice a product."""
-    mean = np.add.reduce(values) / values.size
-    away = values - mean
-    return float(np.sqrt(np.add.reduce(away * away) / values.size) / mean)
+def _variation(values: FloatArray, counted: npt.NDArray[np.bool_]) -> FloatArray:
+    """Standard deviation by mean of the values of each row that count; those that do not are zero."""
+    count = counted.sum(axis=1)
+    mean = values.sum(axis=1) / count
+    away = np.where(counted, values - mean[:, None], 0.0)
+    variation: FloatArray = np.sqrt((away * away).sum(axis=1) / count) / mean
+    return variation

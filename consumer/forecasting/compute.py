@@ -19,13 +19,7 @@ from consumer.forecasting.evidence import Evidence
 from consumer.forecasting.fitting import AllModelsFailedError, Fit, candidates, fit_first, product_seed
 from consumer.forecasting.forecasts import Sold, given, scores
 from consumer.forecasting.given import NOTHING_GIVEN, Given
-from consumer.forecasting.history import (
-    History,
-    InvalidSalesError,
-    for_fitting,
-    gapless,
-    rows_by_product,
-)
+from consumer.forecasting.history import History, histories, rows_by_product
 from consumer.forecasting.revenue import (
     RevenueTooLargeError,
     diverges,
@@ -116,6 +110,7 @@ class _Chunk:
     def read(self) -> list[Sold]:
         """Turn rows into histories; products that have none, or a bad one, fail here."""
         rows = dict(rows_by_product(self.request.sales))
+        found = histories(self.request.sales, self.request.as_of)
         sold: list[Sold] = []
         for product in self.request.products:
             self.tally.products += 1
@@ -125,10 +120,11 @@ class _Chunk:
                 self._fail(product, NO_DATA, f"no weekly sales up to {self.request.as_of}")
                 continue
             self.tally.hash_rows(product.product_id, own)
-            try:
-                sold.append(Sold(product, gapless(own, self.request.as_of)))
-            except InvalidSalesError as failure:
-                self._fail(product, INVALID_DATA, str(failure))
+            history = found.usable.get(product.product_id)
+            if history is None:
+                self._fail(product, INVALID_DATA, str(found.refused[product.product_id]))
+            else:
+                sold.append(Sold.of(product, history))
         return sold
 
     def known(self, one: Sold) -> Sold:
@@ -136,7 +132,7 @@ class _Chunk:
         if self.request.task == "predict":
             return one
         end = max(one.history.volume.size - self.request.horizon, 0)
-        return Sold(one.product, History(one.history.volume[:end], one.history.revenue[:end], one.history.notes))
+        return Sold.of(one.product, History(one.history.volume[:end], one.history.revenue[:end], one.history.notes))
 
     def compute(self, one: Sold) -> None:
         """Add one product."""
@@ -156,15 +152,15 @@ class _Chunk:
             known = self.known(one)
             if not known.history.volume.size:
                 continue
-            fitted, name = for_fitting(known.history), one.product.product_id
+            name = one.product.product_id
             seed = product_seed(self.request.seed, name)
             actual = one.history.volume[-self.request.horizon :]
-            found = candidates(fitted.volume, self.request.horizon, seed, self.given.get(name, NOTHING_GIVEN))
+            found = candidates(known.fitted.volume, self.request.horizon, seed, self.given.get(name, NOTHING_GIVEN))
             evidence.measure(one.product, known.history.volume, actual, found)
 
     def _predict(self, one: Sold) -> None:
         product, history = one.product, one.history
-        fit = self._fit(product, history)
+        fit = self._fit(one)
         price = expected_price(history, product.preco_venda)
         revenue = revenue_quantiles(fit.quantiles, price)
         direct = storable(self.given.get(product.product_id, NOTHING_GIVEN).direct_revenue)
@@ -178,13 +174,13 @@ class _Chunk:
         self._count(product, fit)
 
     def _measure(self, one: Sold) -> None:
-        product, held_out, known = one.product, self.request.horizon, self.known(one).history
-        if not known.volume.size:
+        product, held_out, known = one.product, self.request.horizon, self.known(one)
+        if not known.history.volume.size:
             self.tally.leave_out(product.product_id)
             return
         actual = one.history.volume[-held_out:]
-        fit = self._fit(product, known)
-        average = fit_first((Variant.MOVING_AVERAGE_12,), for_fitting(known), held_out, 0)
+        fit = self._fit(known)
+        average = fit_first((Variant.MOVING_AVERAGE_12,), known.fitted, held_out, 0)
         ours, baseline = error_sums(actual, fit.quantiles), error_sums(actual, average.quantiles)
         self.metrics.append(product_metric(product, fit.variant, ours))
         if fit.variant is not Variant.MOVING_AVERAGE_12:
@@ -192,9 +188,9 @@ class _Chunk:
         self.tally.measure(product.classe_abc, fit.variant, ours, baseline)
         self._count(product, fit)
 
-    def _fit(self, product: PlannedProduct, history: History) -> Fit:
+    def _fit(self, one: Sold) -> Fit:
         """Forecast volume and count the rules that the history needed."""
-        fitted = for_fitting(history)
+        product, fitted = one.product, one.fitted
         for note in fitted.notes:
             self.tally.count("history_rules", note)
         if not fitted.volume.size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -30,10 +30,16 @@ ORIGIN_STEP: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Sold:
-    """A product and its usable history."""
+    """A product, its usable history, and what the models see of that."""
 
     product: PlannedProduct
     history: History
+    fitted: History
+
+    @classmethod
+    def of(cls, product: PlannedProduct, history: History) -> Self:
+        """With the rules of ``for_fitting``."""
+        return cls(product, history, for_fitting(history))
 
 
 def uses_tft(product: PlannedProduct) -> bool:
@@ -116,7 +122,7 @@ def _forecast_by_tft(
 
 
 def _panel(sold: Sequence[Sold], last_week: date) -> Panel:
-    histories = [for_fitting(one.history) for one in sold]
+    histories = [one.fitted for one in sold]
     products = [one.product for one in sold]
     return panel([one.product_id for one in products], histories, [one.classe_abc for one in products], last_week)
 

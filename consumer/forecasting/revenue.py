@@ -30,12 +30,12 @@ def expected_price(history: History, list_price: float | None) -> float | None:
     """
     if list_price is not None and isfinite(list_price) and list_price > 0:
         return list_price
-    priced = (history.volume > 0) & (history.revenue > 0)
-    recent = np.flatnonzero(priced[-PRICE_WEEKS:]) + max(priced.size - PRICE_WEEKS, 0)
-    weeks = recent if recent.size else np.flatnonzero(priced)[-1:]
-    if not weeks.size:
-        return None
-    return float(history.revenue[weeks].sum() / history.volume[weeks].sum())
+    volume, revenue = history.volume[-PRICE_WEEKS:], history.revenue[-PRICE_WEEKS:]
+    weeks = np.flatnonzero((volume > 0) & (revenue > 0))
+    if not weeks.size:  # look further back only for what has not been sold lately
+        volume, revenue = history.volume, history.revenue
+        weeks = np.flatnonzero((volume > 0) & (revenue > 0))[-1:]
+    return float(revenue[weeks].sum() / volume[weeks].sum()) if weeks.size else None
 
 
 def revenue_quantiles(volume: FloatArray, price: float | None) -> FloatArray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from consumer.forecasting.types import Variant
@@ -51,6 +52,7 @@ class Selection:
     overridden: bool = False
 
 
+@lru_cache(maxsize=4096)  # tens of thousands of products differ in little of what decides
 def select(
     pattern: PadraoDemanda,
     abc: ClasseABC,

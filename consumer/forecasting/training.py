@@ -12,7 +12,7 @@ from consumer.forecasting.global_model.base import panel
 from consumer.forecasting.global_model.lgbm import fit_lgbm
 from consumer.forecasting.global_model.series import series_table
 from consumer.forecasting.global_model.training import training_table
-from consumer.forecasting.history import InvalidSalesError, for_fitting, gapless, rows_by_product
+from consumer.forecasting.history import for_fitting, histories
 from consumer.forecasting.types import Variant
 from schemas.enums import TargetType
 
@@ -79,11 +79,11 @@ def training_rows(request: TrainingRequest) -> TrainingRows:
 
     Products that have no usable history are left out: they teach nothing, and ``compute_chunk`` reports them.
     """
-    histories = _panel(request)
+    known = _panel(request)
     sample: Any = {"products_total": request.products_total, "seed": request.seed}
     return TrainingRows(
-        {target: _arrow_file(training_table(histories, target, **sample)) for target in TargetType},
-        _arrow_file(series_table(histories, TargetType.VOLUME, **sample)) if request.tft else None,
+        {target: _arrow_file(training_table(known, target, **sample)) for target in TargetType},
+        _arrow_file(series_table(known, TargetType.VOLUME, **sample)) if request.tft else None,
     )
 
 
@@ -100,19 +100,10 @@ def fit_model(request: FitRequest) -> bytes:
 
 def _panel(request: TrainingRequest) -> Panel:
     products = {product.product_id: product for product in request.products}
-    names, histories, classes = [], [], []
-    for product_id, rows in rows_by_product(request.sales):
-        if product_id not in products:
-            continue
-        try:
-            history = for_fitting(gapless(rows, request.as_of))
-        except InvalidSalesError:
-            continue
-        if history.volume.size:
-            names.append(product_id)
-            histories.append(history)
-            classes.append(products[product_id].classe_abc)
-    return panel(names, histories, classes, request.as_of)
+    found = histories(request.sales, request.as_of).usable
+    fitted = {name: for_fitting(history) for name, history in found.items() if name in products and history.volume.size}
+    classes = [products[name].classe_abc for name in fitted]
+    return panel(list(fitted), list(fitted.values()), classes, request.as_of)
 
 
 def _arrow_file(table: ArrowTable) -> bytes:

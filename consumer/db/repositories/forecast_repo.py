@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from sqlalchemy import Double, Select, cast, select, text, update
 
 from consumer.db.driver import driver_connection
 from consumer.db.models import ForecastModelo, ForecastResultado
-from consumer.db.repositories.copy_text import (
-    METRIC_COLUMNS,
-    RESULT_COLUMNS,
-    metric_id,
-    metric_rows,
-    result_rows,
-)
 from consumer.db.repositories.filters import any_of
+from consumer.db.repositories.metric_rows import METRIC_COLUMNS, metric_id, metric_rows
 from consumer.db.repositories.records import ForecastRow, MetricsWritten, ModelRecord, NewModel
+from consumer.db.repositories.result_rows import RESULT_COLUMNS, result_rows
 from consumer.db.repositories.row_ids import row_id
 from consumer.forecasting.types import Variant
 from consumer.ports.fenced import ResultRows
@@ -73,7 +68,7 @@ class ForecastRepository:
         """The same with rows that ``write_down`` has made."""
         products = list(rows.product_ids)
         await self._session.execute(_DELETE_RESULTS, {"execucao_id": execucao_id, "products": products})
-        return await self._copy("forecast_resultado", RESULT_COLUMNS, BytesIO(rows.form))
+        return await self._copy("forecast_resultado", RESULT_COLUMNS, BytesIO(rows.form), "binary")
 
     async def replace_metrics(self, execucao_id: str, metrics: Sequence[ProductMetric]) -> MetricsWritten:
         """Write errors in place of any that the execution wrote for these products before, of whatever model.
@@ -87,7 +82,7 @@ class ForecastRepository:
         products = dict.fromkeys(metric.product_id for metric in metrics)
         ids = [metric_id(execucao_id, product, variant) for product in products for variant in Variant]
         await self._session.execute(_DELETE_METRICS, {"ids": ids})
-        return MetricsWritten(await self._copy("forecast_metrica", METRIC_COLUMNS, rows), nulled)
+        return MetricsWritten(await self._copy("forecast_metrica", METRIC_COLUMNS, rows, "text"), nulled)
 
     async def results(self, execucao_id: str, product_ids: Sequence[str] | None = None) -> list[ForecastRow]:
         """The forecasts of an execution, by product, target and week; of some products, or of all."""
@@ -183,10 +178,10 @@ class ForecastRepository:
             query = query.where(ForecastModelo.is_champion)
         return [_model_record(row) for row in await self._session.scalars(query)]
 
-    async def _copy(self, table: str, columns: Sequence[str], rows: BytesIO) -> int:
-        """Append rows in COPY's text format; after the statement before it, so inside the transaction."""
+    async def _copy(self, table: str, columns: Sequence[str], rows: BytesIO, form: Literal["text", "binary"]) -> int:
+        """Append rows in a format of COPY; after the statement before it, so inside the transaction."""
         connection = await driver_connection(self._session)
-        status = await connection.copy_to_table(table, columns=columns, source=rows, format="text")
+        status = await connection.copy_to_table(table, columns=columns, source=rows, format=form)
         return int(status.rpartition(" ")[2])
 
 

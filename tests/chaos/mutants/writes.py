@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from consumer.db import fenced
 from consumer.db.command_rows import EXECUTION_COLUMNS
 from consumer.db.own_tables import command
-from consumer.db.repositories import forecast_repo
+from consumer.db.repositories import forecast_repo, result_rows
 from consumer.db.repositories.forecast_repo import ForecastRepository
 
 if TYPE_CHECKING:
@@ -43,16 +44,9 @@ def append_results() -> None:
         async with AsyncSession(self._session.bind) as session, session.begin():
             return await ForecastRepository(session).replace_written(self.execution.execucao_id, rows)
 
-    rows_of = forecast_repo.result_rows
+    def new_ids(_: str, every: Any, horizon: int) -> Any:
+        return np.array([str(uuid.uuid4()).encode() for _ in range(len(every) * horizon)])
 
-    def rows_with_new_ids(*arguments: Any) -> Any:
-        return _with_new_ids(rows_of(*arguments))
-
-    forecast_repo.result_rows = rows_with_new_ids
+    result_rows._ids = new_ids
     forecast_repo._DELETE_RESULTS = text("SELECT :execucao_id, cast(:products AS text[])")
     fenced.SqlFencedWork.replace_results = append  # type: ignore[method-assign]
-
-
-def _with_new_ids(rows: bytes) -> bytes:
-    cells = (line.partition(b"\t")[2] for line in rows.splitlines())
-    return b"".join(b"%s\t%s\n" % (str(uuid.uuid4()).encode(), rest) for rest in cells)

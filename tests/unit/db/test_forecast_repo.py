@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from consumer.db.models import ForecastModelo
-from consumer.db.repositories.copy_text import metric_id
 from consumer.db.repositories.forecast_repo import ForecastRepository
+from consumer.db.repositories.metric_rows import metric_id
 from consumer.db.repositories.records import ForecastRow, MetricsWritten, NewModel
 from consumer.forecasting.types import ProductForecast, ProductMetric, Variant
 from schemas.enums import ClasseABC, ModeloForecast, TargetType
+from tests.support.copy_rows import RESULT_READERS, rows_of
 from tests.unit.db.sessions import driver_of, session_answering, sql_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ async def test_results_are_deleted_then_copied() -> None:
     assert [name for name, *_ in calls.mock_calls] == ["execute", "copy"]
     assert session.execute.await_args.args[1] == {"execucao_id": "run", "products": ["a", "b"]}
     assert driver.copy_to_table.await_args.args == ("forecast_resultado",)
-    assert driver.copy_to_table.await_args.kwargs["source"].getvalue().count(b"\n") == 4
+    written = rows_of(driver.copy_to_table.await_args.kwargs["source"].getvalue(), RESULT_READERS)
+    assert [row[2] for row in written] == ["a", "a", "b", "b"]
 
 
 async def test_bad_forecast_leaves_the_old_rows_alone() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.forecasting.classification import UNKNOWN_SHAPE, abc_classes, demand_shape, demand_shapes
+from consumer.forecasting.classification import UNKNOWN_SHAPE, abc_classes, demand_shapes, shapes_of
 from schemas.enums import ClasseABC, ClasseXYZ, PadraoDemanda
 from tests.unit.forecasting.builders import AS_OF, rows, sales
 
@@ -41,7 +41,7 @@ def test_abc_does_not_depend_on_order(revenue: dict[str, float], random: object)
 )
 def test_pattern_after_syntetos_and_boylan(volume: list[float], pattern: PadraoDemanda) -> None:
     """More than 25 % empty weeks is intermittent, a squared variation of sizes above 0.49 is erratic, both is lumpy."""
-    assert demand_shape(np.array(volume, dtype=float)).padrao_demanda is pattern
+    assert shapes_of([np.array(volume, dtype=float)])[0].padrao_demanda is pattern
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,18 @@ def test_pattern_after_syntetos_and_boylan(volume: list[float], pattern: PadraoD
 )
 def test_xyz_by_variation(volume: list[float], xyz: ClasseXYZ) -> None:
     """X to a coefficient of variation of 0.5, Y to 1.0, Z above."""
-    assert demand_shape(np.array(volume, dtype=float)).classe_xyz is xyz
+    assert shapes_of([np.array(volume, dtype=float)])[0].classe_xyz is xyz
 
 
 def test_one_week_is_not_called_steady() -> None:
     """A single week says nothing about regularity: Z."""
-    assert demand_shape(np.array([7.0])).classe_xyz is ClasseXYZ.Z
+    assert shapes_of([np.array([7.0])])[0].classe_xyz is ClasseXYZ.Z
 
 
 def test_only_the_last_year_counts() -> None:
     """Demand of more than 52 weeks ago does not make a steady product erratic."""
     volume = np.concatenate(([500.0], np.full(52, 10.0)))
-    assert demand_shape(volume).padrao_demanda is PadraoDemanda.REGULAR
+    assert shapes_of([volume])[0].padrao_demanda is PadraoDemanda.REGULAR
 
 
 def test_shapes_of_products_with_unreadable_or_no_sales_are_unknown() -> None:

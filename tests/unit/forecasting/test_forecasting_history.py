@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumer.forecasting.history import (
     ENDED,
@@ -14,10 +16,19 @@ from consumer.forecasting.history import (
     InvalidSalesError,
     Rows,
     for_fitting,
-    gapless,
+    histories,
     rows_by_product,
 )
 from tests.unit.forecasting.builders import AS_OF, rows, sales
+
+volumes = st.lists(st.sampled_from([0.0, 0.0, 3.0, 5.0, 0.25, -2.0]), max_size=12)
+
+
+def gapless(rows: Rows, last_week: date) -> History:
+    found = histories(sales({"p": rows}), last_week)
+    for problem in found.refused.values():
+        raise problem
+    return found.usable["p"]
 
 
 def fitting(volume: list[float]) -> History:
@@ -75,11 +86,32 @@ def test_two_rows_of_one_week_are_added() -> None:
     assert gapless(twice, AS_OF).volume.tolist() == [8]
 
 
+@given(st.lists(volumes, max_size=6), st.integers(0, 3))
+def test_each_product_has_the_history_that_its_own_rows_give(products: list[list[float]], later: int) -> None:
+    """Whoever stands beside it, a product's weeks are what its rows say: from its first sale on, returns as zero."""
+    last = AS_OF - timedelta(weeks=later)
+    together = {str(number): rows(volume, skip_zeros=True) for number, volume in enumerate(products)}
+    for name, history in histories(sales(together), last).usable.items():
+        volume = products[int(name)]
+        known = volume[: max(len(volume) - later, 0)]
+        while known and known[0] <= 0:
+            known.pop(0)
+        assert history.volume.tolist() == [max(value, 0.0) for value in known]
+        assert history.revenue.tolist() == [2.0 * value for value in known]
+        assert (NET_RETURNS in history.notes) == any(value < 0 for value in known)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_value_that_is_no_number_names_the_week(value: float) -> None:
     """A volume that is not finite is refused with its week."""
     with pytest.raises(InvalidSalesError, match="volume of week 2026-11-16"):
         gapless(rows([1, value, 2]), AS_OF)
+
+
+def test_product_that_cannot_be_read_leaves_its_neighbours_alone() -> None:
+    """Only the product with the bad row is refused, and only for a row that is looked at."""
+    found = histories(sales({"a": rows([1, 2]), "b": rows([1, np.nan]), "c": rows([3])}), AS_OF)
+    assert (list(found.usable), list(found.refused)) == (["a", "c"], ["b"])
 
 
 def test_single_giant_spike_is_cut_to_the_next_largest_week() -> None:
