@@ -42,7 +42,7 @@ class JobOptions:
     """
 
     chunk_products: int = 400
-    parallel_chunks: int = 3
+    parallel_chunks: int = 4
     processes: int = 2
     seed: int = 0
     champion_margin: float = 1.0
