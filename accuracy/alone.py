@@ -9,9 +9,9 @@ import numpy as np
 from accuracy.engine import SEED, trained_in
 from consumer.forecasting.fitting import forecast, product_seed
 from consumer.forecasting.forecasts import Sold, given
+from consumer.forecasting.gapless import histories
 from consumer.forecasting.given import NOTHING_GIVEN
 from consumer.forecasting.global_model.tft import installed
-from consumer.forecasting.history import histories
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.types import QUANTILES, Variant
 

@@ -12,7 +12,8 @@ import polars as pl
 
 from consumer.demo.sample_sales import read_sales
 from consumer.forecasting.classification import demand_shapes
-from consumer.forecasting.history import histories, rows_by_product
+from consumer.forecasting.gapless import histories
+from consumer.forecasting.history import rows_by_product
 from consumer.forecasting.types import ProductOverview, ProductProfile, WeeklySales
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from benchmarks.observer import observe, until
 from consumer.db.database import Database
 from consumer.db.repositories.time_series_repo import TimeSeriesRepository
 from consumer.forecasting.compute import warm_up
+from consumer.forecasting.gapless import histories
 from consumer.forecasting.global_model.lgbm import load_lgbm
-from consumer.forecasting.history import for_fitting, histories
+from consumer.forecasting.history import for_fitting
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.models.base import library
 from consumer.forecasting.models.ets import TREND_WEEKS, YEAR, years_resemble_each_other

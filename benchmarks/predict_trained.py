@@ -23,9 +23,10 @@ from benchmarks.observer import observe, until
 from benchmarks.predict import CORES, HORIZON, WITHIN, Task, in_processes, named
 from consumer.db.repositories.result_rows import RESULT_COLUMNS
 from consumer.forecasting.evidence import partner
+from consumer.forecasting.gapless import histories
 from consumer.forecasting.global_model.base import panel
 from consumer.forecasting.global_model.features import feature_rows, latest_origins
-from consumer.forecasting.history import for_fitting, histories
+from consumer.forecasting.history import for_fitting
 from consumer.forecasting.planning import products_from_json
 from consumer.forecasting.types import Variant
 from schemas.enums import TargetType

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from consumer.forecasting.classification import WINDOW_WEEKS, abc_classes, demand_shapes
-from consumer.forecasting.history import histories
+from consumer.forecasting.gapless import histories
 from consumer.forecasting.types import WeeklySales
 from schemas.enums import ClasseABC, ClasseXYZ, Granularidade, PadraoDemanda
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from consumer.forecasting.history import histories
+from consumer.forecasting.gapless import histories
 from schemas.enums import ClasseABC, ClasseXYZ, PadraoDemanda
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from consumer.forecasting.backtesting import error_sums, product_metric
 from consumer.forecasting.evidence import Evidence
 from consumer.forecasting.fitting import AllModelsFailedError, Fit, candidates, fit_first, product_seed
 from consumer.forecasting.forecasts import Sold, given, scores
+from consumer.forecasting.gapless import histories
 from consumer.forecasting.given import NOTHING_GIVEN, Given
-from consumer.forecasting.history import History, histories, rows_by_product
+from consumer.forecasting.history import History, rows_by_product
 from consumer.forecasting.revenue import (
     RevenueTooLargeError,
     diverges,

@@ -7,12 +7,13 @@ from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from consumer.forecasting.gapless import histories
 from consumer.forecasting.global_model import tft
 from consumer.forecasting.global_model.base import panel
 from consumer.forecasting.global_model.lgbm import fit_lgbm
 from consumer.forecasting.global_model.series import series_table
 from consumer.forecasting.global_model.training import training_table
-from consumer.forecasting.history import for_fitting, histories
+from consumer.forecasting.history import for_fitting
 from consumer.forecasting.types import Variant
 from schemas.enums import TargetType
 

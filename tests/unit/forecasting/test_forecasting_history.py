@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.forecasting.gapless import InvalidSalesError, histories
 from consumer.forecasting.history import (
     ENDED,
     NET_RETURNS,
     NEVER_SOLD,
     SPIKE,
     History,
-    InvalidSalesError,
     Rows,
     for_fitting,
-    histories,
     rows_by_product,
 )
 from tests.unit.forecasting.builders import AS_OF, rows, sales
