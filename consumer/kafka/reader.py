@@ -49,6 +49,12 @@ class KafkaReader:
         self._consumer: Any = None
         self._paused = False
         self._committing = asyncio.Lock()
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """How often partitions were taken away, or given up."""
+        return self._generation
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,8 +91,9 @@ class KafkaReader:
         if not paused and self._consumer is not None:
             self._consumer.resume(*self._consumer.paused())
 
-    async def _committed(self) -> None:
+    async def _revoked(self) -> None:
         """Let a commit end that is under way, so that whoever gets the partitions next begins behind it."""
+        self._generation += 1
         with suppress(TimeoutError):
             async with asyncio.timeout(REVOKE_SECONDS), self._committing:
                 pass
@@ -101,7 +108,7 @@ class KafkaReader:
 
         Raises:
             OffsetsLostError: The group has rebalanced; the records are persisted, so nothing is to be done.
-            TransientError: The cluster is away; the next commit covers these offsets.
+            TransientError: The cluster is away.
         """
         if self._consumer is None:
             raise OffsetsLostError("the consumer that read them was given up")
@@ -132,7 +139,7 @@ class KafkaReader:
                     raise TransientError(message) from error
                 raise
             # Only now: a consumer that has subscribed before waits in its start until the whole group is at rest.
-            listener = _Listener(self._log, self._committed, self._hold_pause, self._assigned)
+            listener = _Listener(self._log, self._revoked, self._hold_pause, self._assigned)
             consumer.subscribe(topics=topics, listener=listener)
             self._consumer = consumer
         return self._consumer
@@ -154,6 +161,7 @@ class KafkaReader:
     async def leave(self) -> None:
         """Leave the group, so that others get the partitions without waiting for the end of a session."""
         consumer, self._consumer = self._consumer, None
+        self._generation += 1
         if consumer is not None:
             await close_consumer(consumer, STOP_SECONDS, self._log)
 
@@ -164,12 +172,12 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
     def __init__(
         self,
         log: FilteringBoundLogger,
-        committed: Callable[[], Awaitable[None]],
+        revoked: Callable[[], Awaitable[None]],
         before_assignment: Callable[[], None],
         assigned: Callable[[], None],
     ) -> None:
         self._log = log
-        self._committed = committed
+        self._revoked = revoked
         self._before_assignment = before_assignment
         self._assigned = assigned
 
@@ -177,7 +185,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
         """Nothing to save: what was persisted is being committed, and the rest stays in Kafka."""
         reach("in_rebalance")
         self._log.info("partitions_revoked", partitions=len(list(revoked)))
-        await self._committed()
+        await self._revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Hold a pause on the new partitions, and tell which they are."""

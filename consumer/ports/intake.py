@@ -22,6 +22,11 @@ class Batch:
 class RecordReader(Protocol):
     """Commands as they come from the bus."""
 
+    @property
+    def generation(self) -> int:
+        """Another number whenever partitions were taken away, also if they were given back."""
+        ...
+
     async def poll(self, at_most: int | None = None) -> Batch:
         """The next records, no more than a batch or ``at_most``; empty after a bounded wait.
 
@@ -35,6 +40,7 @@ class RecordReader(Protocol):
 
         Raises:
             OffsetsLostError: The partitions belong to another member by now.
+            TransientError: The bus is away, and the offsets may or may not be committed.
         """
         ...
 

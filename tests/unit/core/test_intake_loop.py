@@ -27,6 +27,7 @@ class ScriptedReader:
         self.batches = list(batches)
         self.committed: list[dict[tuple[str, int], int]] = []
         self.refuse: Exception | None = None
+        self.generation = 0
         self.answering = asyncio.Event()
         self.answering.set()
         self.empty = asyncio.Event()
@@ -102,6 +103,7 @@ async def turns() -> None:
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consumer.intake_loop.RETRY_SECONDS", (0.0,) * 5)
     monkeypatch.setattr("consumer.read_ahead.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("consumer.offset_commits.AGAIN_SECONDS", 0.0)
 
 
 async def test_exactly_the_offsets_of_a_persisted_batch_are_committed() -> None:
@@ -144,6 +146,37 @@ async def test_failing_commit_costs_nothing(error: Exception) -> None:
     bench.reader.batches.append(batch("b", offsets={PREDICT: 18}))
     await bench.run_once()
     assert bench.reader.committed == [{PREDICT: 17}, {PREDICT: 18}]
+
+
+async def test_commit_that_the_cluster_did_not_take_is_asked_for_again() -> None:
+    """Also if no record follows whose offsets would cover it; those of a later batch go with it."""
+    bench = Bench(batch("a", offsets={PREDICT: 17, OTHER: 3}), batch("b", offsets={PREDICT: 18}))
+    bench.reader.refuse = TransientError("timed out")
+    bench.reader.answering.clear()
+    for _ in range(2):
+        await bench.read()
+        await bench.loop.run_once(bench.stopping)
+    bench.reader.answering.set()
+    await turns()
+    bench.reader.refuse = None
+    await turns()
+    assert bench.reader.committed[0] == {PREDICT: 17, OTHER: 3}
+    assert bench.reader.committed[-1] == {PREDICT: 18, OTHER: 3}
+    assert bench.reader.committed[1:-1] == [{PREDICT: 18, OTHER: 3}] * (len(bench.reader.committed) - 2)
+
+
+async def test_commit_is_not_asked_for_again_when_partitions_were_taken_away() -> None:
+    """Whoever had them meanwhile may have committed more; what was persisted comes again as duplicates."""
+    bench = Bench(batch("a"))
+    bench.reader.refuse = TransientError("timed out")
+    bench.reader.answering.clear()
+    await bench.read()
+    await bench.loop.run_once(bench.stopping)
+    await turns()
+    bench.reader.generation += 1
+    bench.reader.answering.set()
+    await turns()
+    assert bench.reader.committed == [{PREDICT: 17}]
 
 
 async def test_next_batch_does_not_wait_for_the_commit_of_the_one_before() -> None:
