@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.history import Rows
     from consumer.ports.sales import SalesReader
 
-MOST_ROWS: Final = 1_000_000  # of 32 bytes
+MOST_ROWS: Final = 500_000  # of 32 bytes
 
 
 class KeptSales:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from consumer.forecasting.types import PlannedProduct, ProductProfile, Variant
     from schemas.enums import ModeloForecast
 
-SHAPE_BLOCK: Final = 2000  # products whose sales are read, and classified, in one call
+SHAPE_BLOCK: Final = 1000  # products whose sales are read, and classified, in one call
 
 
 @dataclass(frozen=True, slots=True)
