@@ -41,17 +41,19 @@ class NoSales:
         """Some Monday."""
         return AS_OF
 
-    async def overview(self, product_ids: Sequence[str] | None, _: date) -> list[ProductOverview]:
+    async def overview(self, product_ids: Sequence[str] | None, until: date) -> list[ProductOverview]:
         """Every product sells."""
+        del until
         return [ProductOverview(name, AS_OF, AS_OF, 1.0) for name in product_ids or ()]
 
-    async def profiles(self, product_ids: Sequence[str]) -> dict[str, ProductProfile]:
+    async def profiles(self, product_ids: Sequence[str] | None) -> dict[str, ProductProfile]:
         """Every product is classified, so that nothing is computed."""
         regular = (ClasseABC.A, ClasseXYZ.X, PadraoDemanda.REGULAR)
-        return {name: ProductProfile(name, *regular) for name in product_ids}
+        return {name: ProductProfile(name, *regular) for name in product_ids or ()}
 
-    async def weekly_sales(self, product_ids: Sequence[str], **_: object) -> WeeklySales:
+    async def weekly_sales(self, product_ids: Sequence[str], end: date) -> WeeklySales:
         """No row."""
+        del end
         none = np.empty(0)
         return WeeklySales(tuple(product_ids), none.astype("i8"), none.astype("datetime64[D]"), none, none)
 
