@@ -41,7 +41,7 @@ ProdutoIds = Annotated[
 class _WireModel(BaseModel):
     """Immutable, strict about types, no unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ExecutionCommand(_WireModel):
@@ -49,20 +49,20 @@ class ExecutionCommand(_WireModel):
 
     kind: ClassVar[CommandKind]
 
-    execucao_id: ExecucaoId | None = None
-    """UUID of the execution; absent or null: the service makes one. Kept exactly as spelled."""
-    produto_ids: ProdutoIds | None = None
-    """Products to work on; null: every product with data. A repeated id counts once.
-
-    The record's limit of 1 MiB binds before 50,000 where ids are long: it holds about 26,000 UUIDs."""
-    modelo: Modelo | None = None
-    """Model for all products; null: chosen per product."""
-    gatilho: Gatilho = GatilhoExecucao.MANUAL
-    """What triggered the command."""
-    created_by: Id | None = None
-    """Id of the user (`usuario`) behind the command; one that does not exist is rejected."""
-    priority: Annotated[int, Field(ge=0, le=9)] = 5
-    """Lower runs first."""
+    execucao_id: ExecucaoId | None = Field(
+        None, description="UUID of the execution; absent or null: the service makes one. Kept exactly as spelled."
+    )
+    produto_ids: ProdutoIds | None = Field(
+        None,
+        description="Products to work on; null: every product with data. A repeated id counts once.\n\n"
+        "The record's limit of 1 MiB binds before 50,000 where ids are long: it holds about 26,000 UUIDs.",
+    )
+    modelo: Modelo | None = Field(None, description="Model for all products; null: chosen per product.")
+    gatilho: Gatilho = Field(GatilhoExecucao.MANUAL, description="What triggered the command.")
+    created_by: Id | None = Field(
+        None, description="Id of the user (`usuario`) behind the command; one that does not exist is rejected."
+    )
+    priority: Annotated[int, Field(ge=0, le=9)] = Field(5, description="Lower runs first.")
 
 
 class TrainForecast(ExecutionCommand):
@@ -70,8 +70,7 @@ class TrainForecast(ExecutionCommand):
 
     kind: ClassVar[CommandKind] = CommandKind.TRAIN
 
-    force_retrain: bool = False
-    """Train anew even where a fresh model exists."""
+    force_retrain: bool = Field(default=False, description="Train anew even where a fresh model exists.")
 
 
 class RunForecast(ExecutionCommand):
@@ -79,8 +78,7 @@ class RunForecast(ExecutionCommand):
 
     kind: ClassVar[CommandKind] = CommandKind.PREDICT
 
-    horizonte_semanas: Weeks = 13
-    """Weeks to forecast."""
+    horizonte_semanas: Weeks = Field(13, description="Weeks to forecast.")
 
 
 class RunBacktest(ExecutionCommand):
@@ -88,17 +86,16 @@ class RunBacktest(ExecutionCommand):
 
     kind: ClassVar[CommandKind] = CommandKind.BACKTEST
 
-    holdout_weeks: Weeks = 13
-    """Weeks to hold out."""
+    holdout_weeks: Weeks = Field(13, description="Weeks to hold out.")
 
 
 class CancelExecution(_WireModel):
     """End a queued or running execution in ERRO with the error code `cancelled`."""
 
-    execucao_id: ExecucaoId
-    """UUID of the execution to end."""
-    motivo: Annotated[str, StringConstraints(max_length=1000, pattern=NO_NUL_PATTERN)] | None = None
-    """Why, for people."""
+    execucao_id: ExecucaoId = Field(description="UUID of the execution to end.")
+    motivo: Annotated[str, StringConstraints(max_length=1000, pattern=NO_NUL_PATTERN)] | None = Field(
+        None, description="Why, for people."
+    )
 
 
 ForecastCommand = TrainForecast | RunForecast | RunBacktest

@@ -42,7 +42,6 @@ class _Event(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="ignore",
-        use_attribute_docstrings=True,
         json_schema_serialization_defaults_required=True,
     )
 
@@ -54,58 +53,42 @@ class _Event(BaseModel):
 class Progress(_Event):
     """How far a running execution is."""
 
-    percent: Percent
-    """Share of the whole execution that is done."""
-    step: Annotated[int, Field(ge=1)]
-    """Number of the current step, from 1."""
-    total_steps: Annotated[int, Field(ge=1)]
-    """Number of steps."""
-    step_name: str
-    """Name of the current step."""
-    products_processed: Count
-    """Products finished so far."""
-    products_total: Count
-    """Products in all."""
-    eta_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Estimated seconds to the end; null while unknown."""
+    percent: Percent = Field(description="Share of the whole execution that is done.")
+    step: Annotated[int, Field(ge=1)] = Field(description="Number of the current step, from 1.")
+    total_steps: Annotated[int, Field(ge=1)] = Field(description="Number of steps.")
+    step_name: str = Field(description="Name of the current step.")
+    products_processed: Count = Field(description="Products finished so far.")
+    products_total: Count = Field(description="Products in all.")
+    eta_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="Estimated seconds to the end; null while unknown."
+    )
 
 
 class ErrorInfo(_Event):
     """Why an execution ended in ERRO."""
 
-    code: ErrorCode | str
-    """One of the known codes; later services may add some."""
-    message: str
-    """For people."""
+    code: ErrorCode | str = Field(description="One of the known codes; later services may add some.")
+    message: str = Field(description="For people.")
 
 
 class ExecutionStatusChanged(_Event):
     """A status change or progress of an execution, on `forecast.status`; the first of each is PENDENTE."""
 
-    execucao_id: str
-    """The execution."""
-    comando: CommandKind
-    """What it was commanded to do."""
-    status: StatusExecucao
-    """Its state in `execucao_planejamento`."""
-    terminal: bool = Field(default_factory=lambda fields: fields.get("status") in TERMINAL_STATUSES)
-    """True when no other status will follow: CONCLUIDO, PARCIAL or ERRO. Follows from `status`."""
-    sequence: Sequence
-    """1..n without gaps per execution on this topic."""
-    attempt: Count
-    """Which attempt runs; 0 before the first."""
-    gatilho: GatilhoExecucao
-    """What triggered the execution."""
-    progress: Progress | None = None
-    """How far it is; null before it begins and after ERRO."""
-    resultado_resumo: dict[str, Any] | None = None
-    """Summary of the results; null until the end."""
-    error: ErrorInfo | None = None
-    """Why it ended in ERRO; null otherwise."""
-    replay_of: str | None = None
-    """The execution that this one repeats, if it is a replay."""
-    occurred_at: Moment
-    """When, UTC with milliseconds."""
+    execucao_id: str = Field(description="The execution.")
+    comando: CommandKind = Field(description="What it was commanded to do.")
+    status: StatusExecucao = Field(description="Its state in `execucao_planejamento`.")
+    terminal: bool = Field(
+        default_factory=lambda fields: fields.get("status") in TERMINAL_STATUSES,
+        description="True when no other status will follow: CONCLUIDO, PARCIAL or ERRO. Follows from `status`.",
+    )
+    sequence: Sequence = Field(description="1..n without gaps per execution on this topic.")
+    attempt: Count = Field(description="Which attempt runs; 0 before the first.")
+    gatilho: GatilhoExecucao = Field(description="What triggered the execution.")
+    progress: Progress | None = Field(None, description="How far it is; null before it begins and after ERRO.")
+    resultado_resumo: dict[str, Any] | None = Field(None, description="Summary of the results; null until the end.")
+    error: ErrorInfo | None = Field(None, description="Why it ended in ERRO; null otherwise.")
+    replay_of: str | None = Field(None, description="The execution that this one repeats, if it is a replay.")
+    occurred_at: Moment = Field(description="When, UTC with milliseconds.")
 
     @model_validator(mode="after")
     def _terminal_follows_from_status(self) -> Self:
@@ -117,61 +100,40 @@ class ExecutionStatusChanged(_Event):
 class StepLogged(_Event):
     """A step of an execution began, went on or ended, on `forecast.step-log`."""
 
-    execucao_id: str
-    """The execution."""
-    comando: CommandKind
-    """What it was commanded to do."""
-    sequence: Sequence
-    """1..n without gaps per execution on this topic."""
-    attempt: Count
-    """Which attempt runs."""
-    step_name: Annotated[str, Field(max_length=50)]
-    """Name of the step."""
-    step_order: Annotated[int, Field(ge=1)]
-    """Number of the step, from 1."""
-    total_steps: Annotated[int, Field(ge=1)]
-    """Number of steps."""
-    status: StepStatus
-    """State of the step."""
-    records_processed: Count | None = None
-    """Records read or written by the step."""
-    duration_ms: Count | None = None
-    """How long the step took; null until it ended."""
-    details: dict[str, Any] = Field(default_factory=dict)
-    """What else is worth knowing, such as the reason of SKIPPED."""
-    products_processed: Count | None = None
-    """Products finished in the step."""
-    products_total: Count | None = None
-    """Products of the step."""
-    percent: Percent | None = None
-    """Share of the step that is done."""
-    started_at: Moment | None = None
-    """When the step began."""
-    completed_at: Moment | None = None
-    """When the step ended; null until then."""
-    occurred_at: Moment
-    """When this was said, UTC with milliseconds."""
+    execucao_id: str = Field(description="The execution.")
+    comando: CommandKind = Field(description="What it was commanded to do.")
+    sequence: Sequence = Field(description="1..n without gaps per execution on this topic.")
+    attempt: Count = Field(description="Which attempt runs.")
+    step_name: Annotated[str, Field(max_length=50)] = Field(description="Name of the step.")
+    step_order: Annotated[int, Field(ge=1)] = Field(description="Number of the step, from 1.")
+    total_steps: Annotated[int, Field(ge=1)] = Field(description="Number of steps.")
+    status: StepStatus = Field(description="State of the step.")
+    records_processed: Count | None = Field(None, description="Records read or written by the step.")
+    duration_ms: Count | None = Field(None, description="How long the step took; null until it ended.")
+    details: dict[str, Any] = Field(
+        default_factory=dict, description="What else is worth knowing, such as the reason of SKIPPED."
+    )
+    products_processed: Count | None = Field(None, description="Products finished in the step.")
+    products_total: Count | None = Field(None, description="Products of the step.")
+    percent: Percent | None = Field(None, description="Share of the step that is done.")
+    started_at: Moment | None = Field(None, description="When the step began.")
+    completed_at: Moment | None = Field(None, description="When the step ended; null until then.")
+    occurred_at: Moment = Field(description="When this was said, UTC with milliseconds.")
 
 
 class CommandRejected(_Event):
     """A record was refused, on `forecast.status`; the record itself is on `forecast.dlq`."""
 
-    source: str
-    """First half of the command's identity."""
-    id: str
-    """Second half of the command's identity."""
-    topic: str
-    """Where the record stands."""
-    partition: Count
-    """Where the record stands."""
-    offset: Count
-    """Where the record stands."""
-    execucao_id: str | None = None
-    """The execution that the command names, if that could be read."""
-    errors: Annotated[tuple[FieldError, ...], Field(min_length=1)]
-    """Every reason: where, which, and what would be right."""
-    occurred_at: Moment
-    """When, UTC with milliseconds."""
+    source: str = Field(description="First half of the command's identity.")
+    id: str = Field(description="Second half of the command's identity.")
+    topic: str = Field(description="Where the record stands.")
+    partition: Count = Field(description="Where the record stands.")
+    offset: Count = Field(description="Where the record stands.")
+    execucao_id: str | None = Field(None, description="The execution that the command names, if that could be read.")
+    errors: Annotated[tuple[FieldError, ...], Field(min_length=1)] = Field(
+        description="Every reason: where, which, and what would be right."
+    )
+    occurred_at: Moment = Field(description="When, UTC with milliseconds.")
 
 
 EventT = TypeVar("EventT", bound=_Event)
