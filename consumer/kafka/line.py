@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
@@ -13,6 +13,7 @@ from consumer.kafka.batches import Filling
 from consumer.kafka.closing import close_producer
 from consumer.kafka.partitioning import partition_of
 from consumer.kafka.receipt import HandedOver, Sent, outcome_of
+from consumer.kafka.reply_topics import ReplyTopics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from consumer.kafka.batches import Batch, BatchLimits
     from consumer.kafka.missing import MissingTopics
     from consumer.outbound import OutboxMessage
-
-REPLY_METADATA_SECONDS: Final = 3.0  # a NestJS client may name a reply topic that does not exist, or not yet
-LOOK_SECONDS: Final = 0.2
 
 
 class KafkaLine:
@@ -47,7 +45,7 @@ class KafkaLine:
     ) -> None:
         self._producer = producer
         self._own_topics = own_topics
-        self._missing = missing
+        self._replies = ReplyTopics(producer, missing)
         self._limits = limits
         self._seconds = seconds
         self._sent: deque[Sent] = deque()
@@ -88,10 +86,9 @@ class KafkaLine:
         try:
             async with limit:
                 self._handing_over.add(limit)
-                if not own:
-                    await self._know_topic(topic)
+                leaderless = frozenset[int]() if own else await self._replies.look_at(topic)
                 partitions = sorted(await self._producer.partitions_for(topic))
-                for batch in self._fill(topic, partitions, positions, sent):
+                for batch in self._fill(topic, partitions, leaderless, positions, sent):
                     if self.broken:
                         return
                     await self._send_batch(topic, batch, sent, own=own)
@@ -104,7 +101,14 @@ class KafkaLine:
         finally:
             self._handing_over.discard(limit)
 
-    def _fill(self, topic: str, partitions: Sequence[int], positions: Sequence[int], sent: Sent) -> Iterator[Batch]:
+    def _fill(
+        self,
+        topic: str,
+        partitions: Sequence[int],
+        leaderless: AbstractSet[int],
+        positions: Sequence[int],
+        sent: Sent,
+    ) -> Iterator[Batch]:
         """The batches of a topic; what cannot be in one is refused, and nothing else."""
         filling = Filling(self._producer.create_batch, self._limits.of(topic))
         for position in positions:
@@ -114,6 +118,9 @@ class KafkaLine:
                 partition = partition_of(message.key, message.event_id, partitions)
             elif partition not in partitions:
                 sent.settle((position,), RecordRefusedError(f"{topic} has no partition {partition}"))
+                continue
+            if partition in leaderless:
+                sent.settle((position,), RecordRefusedError(f"partition {partition} of {topic} has no leader"))
                 continue
             try:
                 filling.add(position, partition, message)
@@ -140,33 +147,6 @@ class KafkaLine:
         outcome = outcome_of(error, own=own)
         sent.settle(positions, outcome)
         self.broken |= isinstance(outcome, PublishError)
-
-    async def _know_topic(self, topic: str) -> None:
-        """See that a reply topic is there; wait a moment for a new one, and the less, the more were missing lately.
-
-        Raises:
-            RecordRefusedError: The broker says that there is none.
-            TimeoutError: The broker says nothing.
-        """
-        client = self._producer.client
-        if client.cluster.partitions_for_topic(topic) is not None:
-            return
-        if topic in self._missing:
-            raise RecordRefusedError(f"reply topic {topic!r} was not there a moment ago")
-        answered = False
-        try:
-            async with asyncio.timeout(REPLY_METADATA_SECONDS / (1 + len(self._missing))):
-                # All topics, because aiokafka would go on asking for ever for one that it was asked for by name.
-                while topic not in (await client.fetch_all_metadata()).topics():
-                    answered = True
-                    await asyncio.sleep(LOOK_SECONDS)
-                answered = False
-                await self._producer.partitions_for(topic)
-        except (KafkaError, TimeoutError) as error:
-            if not answered:
-                raise TimeoutError from error
-            self._missing.add(topic)
-            raise RecordRefusedError(f"reply topic {topic!r} is not there") from error
 
 
 async def _taken(before: asyncio.Future[object] | None) -> bool:

@@ -1,4 +1,4 @@
-"""Topics that were asked for lately and are not there."""
+"""Topics, and partitions (``topic/number``), that were asked for lately and are not there."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.errors import PublishError, RecordRefusedError
-from consumer.kafka import line as module
+from consumer.kafka import reply_topics as module
 from consumer.kafka.batches import BATCH_BYTES, MAX_REQUEST_BYTES
 from consumer.kafka.line import KafkaLine
 from consumer.kafka.missing import MOST, REMEMBER_SECONDS, MissingTopics
@@ -39,13 +39,16 @@ class FakeProducer:
         self.away = self.full = False
         self.waiting: list[asyncio.Future[object]] | None = None
         self.appears: str | None = None
+        self.leader, self.next_leader = 1, 1  # as the client knows it, and as the cluster would say now
         self.takes_at_most: int | None = None  # bytes of a batch
         self.waits, self.room = asyncio.Event(), asyncio.Event()
         self.room.set()
         self.client = SimpleNamespace(
             cluster=SimpleNamespace(
                 partitions_for_topic=lambda topic: {0} if topic in self.known else None,
+                leader_for_partition=lambda _: self.leader,
             ),
+            force_metadata_update=self._update,
             fetch_all_metadata=self._fetch,
             close=_nothing,
         )
@@ -59,6 +62,10 @@ class FakeProducer:
         if self.appears is not None:
             self.topics.add(self.appears)
         return SimpleNamespace(topics=lambda: there)
+
+    async def _update(self) -> None:
+        self.leader = self.next_leader
+        self.asked += 1
 
     async def partitions_for(self, topic: str) -> set[int]:
         self.known.add(topic)
@@ -141,6 +148,27 @@ async def test_missing_reply_topic_costs_its_patience_once() -> None:
     clock.seconds = REMEMBER_SECONDS
     producer.topics.add(REPLY)
     assert await reply(publisher) is None
+
+
+async def test_reply_partition_without_a_leader_costs_only_its_replies() -> None:
+    """They are refused, after one look whether it has a leader by now, and not asked again for a while."""
+    producer = FakeProducer(REPLY)
+    publisher = publishing(producer)
+    assert await reply(publisher) is None
+    producer.leader = producer.next_leader = -1
+    asked = producer.asked
+    for _ in range(2):
+        assert "partition 0 of web.reply has no leader" in str(await reply(publisher))
+    assert (producer.asked, producer.sent) == (asked + 1, [REPLY])
+    assert publisher._line is not None
+    assert not publisher._line.broken
+
+
+async def test_reply_partition_that_has_a_leader_again_is_sent_to() -> None:
+    """What the client knew was old."""
+    producer = FakeProducer(REPLY)
+    producer.leader = -1
+    assert await reply(publishing(producer)) is None
 
 
 async def test_patience_shrinks_with_every_name_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
