@@ -140,12 +140,26 @@ class Intake:
             return await self._persist_together(decoded)
         except (TransientError, UnusableDatabaseError):
             raise
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
+            if not decoded:
+                raise
             if len(decoded) == 1:
-                return await self._persist_refusal(self._unforeseen(decoded[0].raw, error))
+                return await self._refuse_unforeseen(decoded[0], error)
         middle = len(decoded) // 2
         first = await self.persist(decoded[:middle])
         return first.plus(await self.persist(decoded[middle:]))
+
+    async def _refuse_unforeseen(self, item: Received | Refused, error: Exception) -> IntakeReport:
+        """With what is known of the record; without it, if that is what cannot be stored."""
+        bare = self._unforeseen(item.raw, error)
+        if isinstance(item, Received):
+            try:
+                return await self._persist_refusal(item.refuse(bare.errors[0]))
+            except (TransientError, UnusableDatabaseError):
+                raise
+            except Exception:  # noqa: BLE001, S110 - whatever it is, the bare record is refused instead
+                pass
+        return await self._persist_refusal(bare)
 
     def _unforeseen(self, raw: RawRecord, error: Exception) -> Refused:
         message = f"the record cannot be persisted ({type(error).__name__}): a fault of the service, please report it"

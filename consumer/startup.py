@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from consumer.db.check import differences, format_differences
 from consumer.db.connection_errors import describe_connection_error
-from consumer.db.errors import is_transient
+from consumer.db.errors import is_transient, log_in_refused
 from consumer.db.own_check import look_at_own_schema
 from consumer.errors import StartupError, TransientError
 from consumer.exit_codes import ExitCode
@@ -43,7 +43,7 @@ async def check_database(database: Database, settings: Settings, clock: Clock, l
                 return await _schema_problem(connection, log)
         except Exception as error:
             line = describe_connection_error(error, url)
-            if is_transient(error):
+            if is_transient(error) and not log_in_refused(error):
                 raise TransientError(line) from error
             raise StartupError(line, ExitCode.DATABASE) from error
 

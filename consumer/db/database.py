@@ -78,6 +78,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout,
+            hide_parameters=True,  # commands and events would stand in the text of an error
             connect_args={
                 **target.connect_arguments,
                 **_statement_caching(pgbouncer=pgbouncer or target.pgbouncer),

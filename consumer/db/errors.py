@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-# SQLSTATE classes after which the same work may succeed: connection, rollback, resources, operator, system.
-_TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
+# SQLSTATE classes after which the same work may succeed: connection, rollback, resources, operator, system; and a
+# refused log-in, as while a password is changed: the service was let in before.
+_LOG_IN = "28"
+_TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57", "58", _LOG_IN})
 # A demoted primary, and transactions that the server ended because they idled or lasted: the next one may succeed.
 _TRANSIENT_STATES = frozenset({"25006", "25P03", "25P04"})
-# What no record's values can bring about: a feature, catalogue, schema, table, column or right is missing.
-_UNUSABLE_CLASSES = frozenset({"0A", "3D", "3F", "42"})
+# What a record's values can bring about: cardinality, data, constraints, limits, views and triggers. Nothing else is
+# its fault: a feature, schema, table, column or right is missing, or the server is in trouble.
+_CLASSES_OF_VALUES = frozenset({"21", "22", "23", "44", "54", "P0"})
 _PASSING = (asyncpg.InvalidCachedStatementError, asyncpg.InternalClientError)
 _TRANSIENT = (OSError, asyncio.TimeoutError, PoolTimeoutError, PendingRollbackError, asyncpg.InterfaceError)
 
@@ -42,9 +45,9 @@ def is_transient(error: BaseException) -> bool:
         return False
     if any(isinstance(cause, _PASSING) for cause in causes):
         return True
-    state = getattr(driver_error, "sqlstate", None)
+    state = _state(error)
     if state is not None:
-        return str(state)[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
+        return state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, (InterfaceError, OperationalError))
     return isinstance(error, _TRANSIENT)
@@ -66,17 +69,28 @@ def as_transient() -> Iterator[None]:
 
 @contextmanager
 def as_unusable() -> Iterator[None]:
-    """Raise UnusableDatabaseError in place of what is the fault of the schema or of missing rights."""
+    """Raise UnusableDatabaseError in place of what the server refuses and no value can be blamed for."""
     try:
         yield
     except DBAPIError as error:
-        if str(getattr(_driver_error(error), "sqlstate", None))[:2] in _UNUSABLE_CLASSES:
+        state = _state(error)
+        if state is not None and state[:2] not in _CLASSES_OF_VALUES:
             raise UnusableDatabaseError(_first_line(error)) from error
         raise
 
 
+def log_in_refused(error: BaseException) -> bool:
+    """Whether the server does not let this user in: at the start a mistake, later a change that is under way."""
+    return (_state(error) or "").startswith(_LOG_IN)
+
+
 def _driver_error(error: BaseException) -> BaseException:
     return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def _state(error: BaseException) -> str | None:
+    state = getattr(_driver_error(error), "sqlstate", None)
+    return None if state is None else str(state)
 
 
 def _first_line(error: BaseException) -> str:

@@ -138,7 +138,8 @@ class Runner:
         raise PermanentError(*_INTERRUPTED[reason])
 
     async def _retry_or_give_up(self, claim: Claim, error: Exception) -> None:
-        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        text = str(error).partition("\n")[0]  # what follows in a database's message quotes rows
+        message = f"{type(error).__name__}: {text}" if text else type(error).__name__
         if claim.attempt >= self._retry.max_attempts:
             exhausted = f"given up after {claim.attempt} attempts, the last failed with {message}"
             await self._end_in_error(claim.lease, PermanentError(ErrorCode.ATTEMPTS_EXHAUSTED, exhausted))

@@ -3,17 +3,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
+from sqlalchemy import text
 
+from consumer.db.database import Database
 from consumer.db.inbox import SqlInboxTransaction
+from consumer.errors import TransientError, UnusableDatabaseError
 from consumer.intake import IntakeReport
 from tests.builders import received, record, uuid
+from tests.integration.core.store import Store
 from tests.unit.core.inbox_suite import InboxSuite, World, letters, rejections, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from tests.integration.core.store import Store
 
 
 class TestSqlInbox(InboxSuite):
@@ -41,6 +44,36 @@ async def test_failing_batch_leaves_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError):
         await fail_late()
     assert (await store.executions(), await store.messages()) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (asyncpg.InvalidPasswordError, TransientError),
+        (asyncpg.InvalidAuthorizationSpecificationError, TransientError),
+        (asyncpg.InternalServerError, UnusableDatabaseError),
+    ],
+)
+async def test_a_server_that_lets_nobody_in_is_no_records_fault(
+    initialised_database_url: str, monkeypatch: pytest.MonkeyPatch, refusal: type[Exception], told: type[Exception]
+) -> None:
+    """While a password is changed, or the server is in trouble, a good command is kept for later and not refused."""
+    async with Database.open(initialised_database_url) as database:
+        store = Store(database)
+        busy = database.session()
+        session = await busy.__aenter__()  # the pool's open connection, free again a moment later
+        await session.execute(text("SELECT 1"))
+
+        async def refused(*_: Any, **__: Any) -> None:
+            await session.rollback()
+            raise refusal("not now")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncpg, "connect", refused)
+            with pytest.raises(told, match="not now"):
+                await store.take(record(event_id="good"))
+        await busy.__aexit__(None, None, None)
+        assert await store.take(record(event_id="good")) == IntakeReport(accepted=1)
 
 
 async def test_command_row_remembers_where_it_came_from(store: Store) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from consumer.errors import TransientError
 from consumer.intake import IntakeReport
 from schemas.enums import StatusExecucao
 from schemas.records import RawRecord
-from tests.builders import NOW, record
+from tests.builders import NOW, record, uuid
 from tests.fakes import FakeInbox, FakeInboxTransaction
 from tests.unit.core.inbox_suite import InboxSuite, World, letters, rejections, taking
 
@@ -91,6 +92,13 @@ class PoisonedInbox(FakeInbox):
             yield PoisonedTransaction(work, self._poisoned, self._error)
 
 
+class BrokenInbox(FakeInbox):
+    """Fails before it begins."""
+
+    def transaction(self) -> Any:
+        raise ValueError("nobody foresaw this")
+
+
 class PoisonedTransaction(FakeInboxTransaction):
     def __init__(self, work: FakeInboxTransaction, poisoned: set[int], error: Exception) -> None:
         super().__init__(work._state)
@@ -133,6 +141,22 @@ async def test_record_on_which_we_fail_is_told_as_our_fault() -> None:
     assert "ValueError" in text
     assert "fault of the service" in text
     assert "secret" not in text
+
+
+async def test_record_on_which_we_fail_is_refused_by_its_own_name() -> None:
+    """Its rejection names the execution and the command's identity: no screen of the backend waits for ever."""
+    world = FakeWorld(PoisonedInbox({0}, ValueError("nobody foresaw this")))
+    await taking(world).take([record(data={"execucao_id": uuid(1)}, event_id="a")])
+    [rejection] = [one for one in await world.messages() if one.event_id.endswith(":rejected")]
+    told = json.loads(rejection.value or b"")
+    assert (told["id"], told["execucao_id"]) == ("a", uuid(1))
+
+
+async def test_a_batch_of_nothing_that_fails_says_so() -> None:
+    """There is nothing to halve."""
+    world = FakeWorld(BrokenInbox())
+    with pytest.raises(ValueError, match="nobody foresaw this"):
+        await taking(world).take([])
 
 
 async def test_absent_database_is_nobodys_fault() -> None:

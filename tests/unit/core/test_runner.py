@@ -116,6 +116,14 @@ async def test_last_attempt_ends_in_error(error: Exception) -> None:
     assert str(error) in bench.error[2]
 
 
+async def test_only_the_first_line_of_an_error_is_told() -> None:
+    """What stands below it in a database's message are rows and statements, which are nobody else's business."""
+    bench = Bench(ScriptedJob(RuntimeError("violates a constraint\nDETAIL: Failing row contains (secret)")), attempt=3)
+    await bench.run()
+    assert bench.error is not None
+    assert bench.error[2].endswith("RuntimeError: violates a constraint")
+
+
 async def test_bug_costs_an_attempt_not_the_worker() -> None:
     """An exception that nobody foresaw is logged with its traceback and tried again."""
     bench = Bench(ScriptedJob(KeyError("x")))
