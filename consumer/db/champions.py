@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consumer.forecasting.champion import Champion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from consumer.db.repositories.forecast_repo import ForecastRepository
 
 
@@ -15,6 +17,10 @@ async def read_champion(forecasts: ForecastRepository, tipo_modelo: str) -> Cham
     row = await forecasts.champion(tipo_modelo)
     if row is None:
         return None
-    error = (row.metricas_treino or {}).get("wape")
-    measured = float(error) if isinstance(error, int | float) else None
-    return Champion(row.id, row.versao, row.execucao_id, measured, row.arquivo_path, row.parametros or {})
+    error, baseline = (_number(row.metricas_treino, name) for name in ("wape", "baseline_wape"))
+    return Champion(row.id, row.versao, row.execucao_id, error, row.arquivo_path, row.parametros or {}, baseline)
+
+
+def _number(measured: Mapping[str, Any] | None, name: str) -> float | None:
+    found = (measured or {}).get(name)
+    return float(found) if isinstance(found, int | float) else None

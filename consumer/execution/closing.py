@@ -9,7 +9,7 @@ from consumer.errors import PermanentError
 from consumer.execution.models import about_models
 from consumer.execution.storing import store_bundle, store_models
 from consumer.failpoints import reach
-from consumer.forecasting.summary import merge
+from consumer.forecasting.summary import merge, without_bands
 from consumer.steps import Step
 from schemas.enums import ErrorCode, StatusExecucao
 
@@ -74,6 +74,8 @@ async def conclude(
     """
     now = run.clock.now()
     resumo = merge(computed.summaries, plan.missing)
+    if bundle is not None and "metrics" in resumo:
+        resumo = without_bands(resumo)
     resumo |= {"as_of": plan.as_of.isoformat(), "horizon_weeks": plan.horizon, "seed": plan.seed}
     resumo["trained_models"] = _trained_models(plan, models)
     _refuse_empty(resumo)
@@ -124,7 +126,7 @@ def _log_measured(execution: Execution, resumo: dict[str, Any], unstorable: int,
     details: dict[str, Any] = {"overall": resumo.get("metrics", {}).get("overall")}
     if unstorable:
         details["stored_as_null"] = unstorable
-    measured = resumo["products"] - resumo["failed"]["count"]
+    measured = resumo["products"] - resumo["failed"]["count"] - resumo.get("not_measured", {}).get("count", 0)
     execution.complete_step(Step.CALCULATE_METRICS, now, records=measured, details=details)
     execution.skip_step(Step.SAVE_RESULTS, now, NO_RESULTS)
 

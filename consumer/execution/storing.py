@@ -10,8 +10,9 @@ from consumer.execution.learning import CHOICES
 from consumer.execution.models import KINDS, TFT_KINDS, as_models
 from consumer.execution.own_models import OwnModels
 from consumer.execution.tasks import parameters_of
-from consumer.forecasting.champion import Bundle, StoredModel, Verdict, judge, trained_models
+from consumer.forecasting.champion import Bundle, StoredModel, trained_models
 from consumer.forecasting.choices import load_choices
+from consumer.forecasting.promotion import Verdict, judge
 from schemas.enums import ModeloForecast
 
 if TYPE_CHECKING:

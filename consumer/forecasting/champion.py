@@ -1,10 +1,9 @@
-"""Which trained model is used: a challenger replaces the champion only if it is clearly better."""
+"""Trained models: what a train leaves of them, and the one of each family that is used now."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.types import Variant
@@ -14,9 +13,6 @@ from schemas.enums import ModeloForecast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A model of a part of the catalogue is not compared with one of much more of it.
-COMPARABLE_SHARE: Final = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class Champion:
@@ -25,6 +21,7 @@ class Champion:
     Attributes:
         error: WAPE in percent, None if it was never measured.
         parametros: JSON, as ``TrainedModel`` had it.
+        baseline: WAPE of the moving average in the weeks of ``error``; None if that was not recorded.
     """
 
     id: str
@@ -33,6 +30,7 @@ class Champion:
     error: float | None = None
     arquivo_path: str | None = None
     parametros: Mapping[str, Any] = field(default_factory=dict)
+    baseline: float | None = None
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -94,6 +92,7 @@ class TrainedModel:
         parametros: JSON: parameters of each variant, seed, data hash, library versions; of a global model its files.
         metricas_treino: JSON: measures of the holdout, see ``backtesting.measures``.
         error: WAPE in percent, what ``judge`` compares; None if nothing was sold in the holdout.
+        baseline: WAPE of the moving average in the same weeks.
         arquivo_path: Where its files are.
     """
 
@@ -102,54 +101,7 @@ class TrainedModel:
     metricas_treino: dict[str, Any]
     error: float | None
     arquivo_path: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a challenger is promoted, and why."""
-
-    promoted: bool
-    reason: str
-
-
-def beats(challenger_error: float | None, champion_error: float | None, margin_points: float = 1.0) -> bool:
-    """Whether a challenger is promoted: lower by the margin at least, or the first that was measured.
-
-    Args:
-        challenger_error: WAPE in percent; None or not finite never wins.
-        champion_error: WAPE in percent; None or not finite always loses to one that was measured.
-        margin_points: Percentage points.
-    """
-    if challenger_error is None or not isfinite(challenger_error):
-        return False
-    if champion_error is None or not isfinite(champion_error):
-        return True
-    return challenger_error < champion_error and champion_error - challenger_error >= margin_points
-
-
-def judge(
-    challenger: TrainedModel, champion: Champion | None, margin_points: float, unusable: str | None = None
-) -> Verdict:
-    """Decide between a challenger and the champion.
-
-    Args:
-        unusable: Why the champion's files cannot be used; then any challenger that was measured is better.
-    """
-    error, before = challenger.error, None if champion is None else champion.error
-    promoted = beats(error, before, margin_points)
-    if error is None or not isfinite(error):
-        return Verdict(promoted=False, reason="nothing was sold in the holdout, so it was not measured")
-    if champion is None:
-        return Verdict(promoted, "the first of its type that was measured")
-    if unusable is not None:
-        return Verdict(promoted=True, reason=f"the champion cannot be used: {unusable}")
-    products = int(challenger.parametros.get("products", 0))
-    if products < COMPARABLE_SHARE * champion.products:
-        return Verdict(promoted=False, reason=f"of {products} products, the champion of {champion.products}")
-    if before is None or not isfinite(before):
-        return Verdict(promoted, "the champion was never measured")
-    gain = round(before - error, 4)
-    return Verdict(promoted, f"WAPE {error:g} against {before:g}: {gain:g} points better, {margin_points:g} are needed")
+    baseline: float | None = None
 
 
 def trained_models(
@@ -170,12 +122,15 @@ def trained_models(
     variants: Mapping[str, Any] = resumo.get("metrics_by_model", {}) if bundle is None else bundle.measured
     families = sorted({_family(name) for name in variants})
     common = {"seed": seed, "data_hash": resumo["data_hash"]}
+    overall = resumo.get("metrics", {}).get("overall", {}).get("baseline", {})
+    holdout = {"holdout_weeks": holdout_weeks, "baseline_wape": overall.get("wape")}
     return tuple(
         _trained(
             family,
             {name: value for name, value in variants.items() if _family(name) == family},
             chosen.get(family),
-            {"holdout_weeks": holdout_weeks, **common},
+            common,
+            holdout,
             bundle,
         )
         for family in families
@@ -187,6 +142,7 @@ def _trained(
     variants: Mapping[str, Any],
     chosen: Mapping[str, Any] | None,
     common: Mapping[str, Any],
+    holdout: Mapping[str, Any],
     bundle: Bundle | None,
 ) -> TrainedModel:
     measured = chosen
@@ -197,16 +153,17 @@ def _trained(
         **({} if stored is None else {**stored.about, "files": dict(stored.hashes)}),
         "variants": {name: _parameters(name) for name in variants},
         "products": measured["products"],
-        **{name: value for name, value in common.items() if name != "holdout_weeks"},
+        **common,
         "libraries": library_versions(tft=family == ModeloForecast.TFT and stored is not None),
     }
     metrics = {
-        "holdout_weeks": common["holdout_weeks"],
+        **holdout,
         **measured,
         "by_variant": dict(variants),
         "where_chosen": chosen,
     }
-    return TrainedModel(family, parameters, metrics, measured["wape"], None if stored is None else stored.reference)
+    reference = None if stored is None else stored.reference
+    return TrainedModel(family, parameters, metrics, measured["wape"], reference, holdout["baseline_wape"])
 
 
 def _family(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consumer.forecasting.backtesting import Sums, add, measures
 from consumer.forecasting.calibration import Scores, valid_shifts
 from consumer.forecasting.evidence import ENSEMBLE_WITH_TFT, ENSEMBLES, LOCAL_CANDIDATES, Evidence
+from consumer.forecasting.given import DEFAULT_WEIGHT
 from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.types import Variant
 from schemas.enums import ClasseABC, PadraoDemanda, TargetType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT: Final = "forecast-consumer choices 1"
 MINIMUM_PRODUCTS: Final = 30
 _SEGMENTS: Final = tuple(f"{pattern}/{abc}" for pattern in PadraoDemanda for abc in ClasseABC)
+_USUAL_ENSEMBLE: Final = f"{Variant.ENSEMBLE} {DEFAULT_WEIGHT}"
 MARGIN: Final = 0.01  # of the loss: what a model must gain to take another's place
 
 
@@ -88,7 +90,8 @@ def decide(summaries: Iterable[Mapping[str, Any]]) -> bytes:
     found = {name: evidence.mean_losses(name, MINIMUM_PRODUCTS) for name in _SEGMENTS}
     best = {name: min(ENSEMBLES, key=losses.__getitem__) for name, losses in found.items() if losses}
     local = {variant: variant.value for variant in LOCAL_CANDIDATES}
-    own = {name: {Variant.LGBM: Variant.LGBM.value, Variant.ENSEMBLE: one} | local for name, one in best.items()}
+    standing = best or dict.fromkeys(evidence.measured, _USUAL_ENSEMBLE)  # too young to decide by, not to be measured
+    own = {name: {Variant.LGBM: Variant.LGBM.value, Variant.ENSEMBLE: one} | local for name, one in standing.items()}
     content = {
         "format": FORMAT,
         "weights": {name: ENSEMBLES[one] for name, one in best.items()},
@@ -98,7 +101,7 @@ def decide(summaries: Iterable[Mapping[str, Any]]) -> bytes:
     if evidence.tft:
         theirs = {
             name: {Variant.TFT: Variant.TFT.value, Variant.ENSEMBLE: ENSEMBLE_WITH_TFT if _class_a(name) else one}
-            for name, one in best.items()
+            for name, one in standing.items()
         }
         shifts = evidence.scores.get(Variant.TFT, Scores()).shifts()
         content["tft"] = {"shifts": shifts, **_compared(evidence, found, theirs)}
@@ -119,7 +122,8 @@ def _compared(
     losses: dict[str, dict[str, float]] = {}
     sums: dict[str, Sums] = {}
     for name, standing in candidates.items():
-        losses[name] = {variant: found[name][candidate] for variant, candidate in standing.items()}
+        if found.get(name):
+            losses[name] = {variant: found[name][candidate] for variant, candidate in standing.items()}
         for variant, candidate in standing.items():
             add(sums.setdefault(variant, {}), evidence.measured.get(name, {}).get(candidate, {}))
     return {"losses": losses, "measured": {name: measures(one) for name, one in sums.items() if one}}

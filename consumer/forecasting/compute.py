@@ -21,6 +21,7 @@ from consumer.forecasting.forecasts import Sold, given, scores
 from consumer.forecasting.gapless import histories
 from consumer.forecasting.given import NOTHING_GIVEN, Given
 from consumer.forecasting.history import History, rows_by_product
+from consumer.forecasting.models.simple import baseline
 from consumer.forecasting.revenue import (
     RevenueTooLargeError,
     diverges,
@@ -181,12 +182,11 @@ class _Chunk:
             return
         actual = one.history.volume[-held_out:]
         fit = self._fit(known)
-        average = fit_first((Variant.MOVING_AVERAGE_12,), known.fitted, held_out, 0)
-        ours, baseline = error_sums(actual, fit.quantiles), error_sums(actual, average.quantiles)
+        ours, average = error_sums(actual, fit.quantiles), error_sums(actual, baseline(known.fitted.volume, held_out))
         self.metrics.append(product_metric(product, fit.variant, ours))
         if fit.variant is not Variant.MOVING_AVERAGE_12:
-            self.metrics.append(product_metric(product, Variant.MOVING_AVERAGE_12, baseline))
-        self.tally.measure(product.classe_abc, fit.variant, ours, baseline)
+            self.metrics.append(product_metric(product, Variant.MOVING_AVERAGE_12, average))
+        self.tally.measure(product.classe_abc, fit.variant, ours, average)
         self._count(product, fit)
 
     def _fit(self, one: Sold) -> Fit:

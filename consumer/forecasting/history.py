@@ -55,16 +55,17 @@ def rows_by_product(sales: WeeklySales) -> Iterator[tuple[str, Rows]]:
 
 
 def for_fitting(history: History) -> History:
-    """Give what the models see of a history: a single giant week is cut to the largest other one.
+    """Give what the models see of a history: a single giant week is cut to the largest other one, its price kept.
 
     Only one week, and only if it is more than ``SPIKE_RATIO`` times every other, with demand in at least
     ``SPIKE_MINIMUM_WEEKS`` weeks: two such weeks are a pattern, and a shorter history has no usual size yet.
     """
-    volume, notes = history.volume, history.notes
+    volume, revenue, notes = history.volume, history.revenue, history.notes
     if np.count_nonzero(volume) >= SPIKE_MINIMUM_WEEKS:
         second, first = np.partition(volume, -2)[-2:].tolist()
         if first > SPIKE_RATIO * second:
+            revenue = np.where(volume > second, revenue * (second / first), revenue)
             volume, notes = np.minimum(volume, second), (*notes, SPIKE)
     if volume.size > ENDED_WEEKS and not volume[-ENDED_WEEKS:].any():
         notes = (*notes, ENDED)
-    return History(volume, history.revenue, notes)
+    return History(volume, revenue, notes)

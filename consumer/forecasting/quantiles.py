@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from consumer.forecasting.history import ENDED_WEEKS
 from consumer.forecasting.types import QUANTILES
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ _MEDIAN: Final = 2
 def level_quantiles(history: FloatArray, levels: FloatArray, forecast: FloatArray) -> FloatArray:
     """Quantiles around a level forecast, from the errors that the same model made in the past.
 
+    Where demand has ended, the errors since then count, as they are: those of the living years, or a wider band, would
+    lift a level that has died.
+
     Args:
         history: ``(weeks,)`` units.
         levels: ``(weeks,)`` units; for each week the level that the model had before it, NaN where none yet.
@@ -49,10 +53,12 @@ def level_quantiles(history: FloatArray, levels: FloatArray, forecast: FloatArra
     if history.size < SHORT_WEEKS:
         deviations = np.array(_NEW_PRODUCT) * history.mean()
     else:
-        target, origin = _pairs(history.size, forecast.size)
+        empty = _empty_weeks_at_the_end(history)
+        ended = empty >= ENDED_WEEKS
+        target, origin = _pairs(history.size, forecast.size, min(empty, ORIGINS) if ended else ORIGINS)
         errors = _five_quantiles(history[target] - levels[origin])
         middle = errors[_MEDIAN]
-        deviations = MEDIAN_WEIGHT * middle + WIDENING * (errors - middle)
+        deviations = errors if ended else MEDIAN_WEIGHT * middle + WIDENING * (errors - middle)
     return tidy(forecast[:, None] + deviations)
 
 
@@ -62,10 +68,16 @@ def tidy(quantiles: FloatArray) -> FloatArray:
     return ordered
 
 
-@lru_cache(maxsize=128)
-def _pairs(weeks: int, horizon: int) -> tuple[IntArray, IntArray]:
+def _empty_weeks_at_the_end(history: FloatArray) -> int:
+    """Give how many; the whole length if nothing was ever sold."""
+    sold = np.flatnonzero(history)
+    return int(history.size - 1 - sold[-1]) if sold.size else history.size
+
+
+@lru_cache(maxsize=256)
+def _pairs(weeks: int, horizon: int, origins: int) -> tuple[IntArray, IntArray]:
     """Every (week, week whose level forecasts it) of the newest origins, as two index arrays."""
-    first = max(BURN_IN_WEEKS, weeks - ORIGINS)
+    first = max(BURN_IN_WEEKS, weeks - origins)
     origin, ahead = np.meshgrid(np.arange(first, weeks), np.arange(horizon), indexing="ij")
     target = origin + ahead
     inside = target < weeks

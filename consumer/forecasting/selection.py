@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MINIMUM_WEEKS: Final = 40
-AVAILABLE: Final = frozenset(Variant) - {Variant.TFT, Variant.LGBM, Variant.ENSEMBLE}
+_TRAINED: Final = frozenset({Variant.TFT, Variant.LGBM, Variant.ENSEMBLE})
+AVAILABLE: Final = frozenset(Variant) - _TRAINED
 
 _SHORT: Final = (Variant.SIMPLE_ETS, Variant.NAIVE)
 _LONG: Final = (Variant.AUTO_ETS, Variant.NAIVE)
@@ -21,8 +22,8 @@ _TABLE: Final[Mapping[tuple[PadraoDemanda, ClasseABC], tuple[Variant, ...]]] = {
     (PadraoDemanda.REGULAR, ClasseABC.A): (Variant.TFT, Variant.LGBM),
     (PadraoDemanda.REGULAR, ClasseABC.B): (Variant.TFT, Variant.LGBM),
     (PadraoDemanda.REGULAR, ClasseABC.C): _LONG,
-    (PadraoDemanda.ERRATICO, ClasseABC.A): (Variant.TFT, Variant.AUTO_ETS),
-    (PadraoDemanda.ERRATICO, ClasseABC.B): (Variant.TFT, Variant.AUTO_ETS),
+    (PadraoDemanda.ERRATICO, ClasseABC.A): (Variant.TFT, *_LONG),
+    (PadraoDemanda.ERRATICO, ClasseABC.B): (Variant.TFT, *_LONG),
     (PadraoDemanda.ERRATICO, ClasseABC.C): _LONG,
     **{(PadraoDemanda.INTERMITENTE, abc): (Variant.TSB, Variant.CROSTON, Variant.SBA) for abc in ClasseABC},
     **{(PadraoDemanda.LUMPY, abc): (Variant.TSB, Variant.BOOTSTRAP) for abc in ClasseABC},
@@ -77,18 +78,15 @@ def select(
     """
     short = weeks < MINIMUM_WEEKS
     wanted, reason = (_SHORT, f"fewer than {MINIMUM_WEEKS} weeks") if short else _row(pattern, abc)
-    unknown, overridden = None, modelo is not None
+    unknown, named = None, _variants_named(suggested, short=short) if suggested else ()
+    if suggested and named:
+        wanted, reason = (*named, *wanted), f"product suggests {suggested.strip().upper()}"
+    elif suggested:
+        unknown = f"suggested model {suggested.strip()[:50]!r} is unknown"
     if modelo is not None:
         wanted, reason = (*_family(modelo, short=short), *wanted), f"command asks for {modelo}"
-    elif suggested:
-        named = _variants_named(suggested, short=short)
-        if named:
-            overridden = True
-            wanted, reason = (*named, *wanted), f"product suggests {suggested.strip().upper()}"
-        else:
-            unknown = f"suggested model {suggested.strip()[:50]!r} is unknown"
     chosen = _available(wanted, reason, unknown, available, _SHORT if short else _LONG)
-    return replace(chosen, overridden=overridden)
+    return replace(chosen, overridden=modelo is not None or bool(named))
 
 
 def _row(pattern: PadraoDemanda, abc: ClasseABC) -> tuple[tuple[Variant, ...], str]:
@@ -104,7 +102,8 @@ def _family(modelo: ModeloForecast, *, short: bool) -> tuple[Variant, ...]:
 def _variants_named(name: str, *, short: bool) -> tuple[Variant, ...]:
     """Read a free-text suggestion: a family, a variant, or several with a slash between (``Croston/TSB``)."""
     found: list[Variant] = []
-    for part in name.upper().replace(" ", "_").strip("_").split("/"):
+    for spelled in name.upper().split("/"):
+        part = spelled.strip().replace(" ", "_").replace("-", "_")
         # A name that is both, as CROSTON, means the family, whose first model is the variant of that name.
         if part in ModeloForecast.__members__:
             found += _family(ModeloForecast(part), short=short)
@@ -122,7 +121,9 @@ def _available(
     available: frozenset[Variant],
     substitute: tuple[Variant, ...],
 ) -> Selection:
-    usable = [variant for variant in wanted if variant in available] or list(substitute)
+    usable = [variant for variant in wanted if variant in available]
+    if _TRAINED.issuperset(usable):  # their files may be lost by the time they are used
+        usable += substitute
     models = tuple(dict.fromkeys(usable))
     skipped = wanted[: wanted.index(models[0])] if models[0] in wanted else wanted
     missing = ", ".join(dict.fromkeys(skipped))

@@ -21,6 +21,9 @@ MESSAGE_LENGTH: Final = 300
 _MODEL, _BASELINE = "model", "baseline"
 _COUNTERS: Final = ("models", "chosen_by", "fallbacks", "history_rules")
 _HASH_BYTES: Final = 16
+IN_SAMPLE: Final = "calibrated on the weeks that are measured here: a backtest tells their coverage and pinball loss"
+_OF_BANDS: Final = ("pinball", "coverage_p10_p90", "coverage_p25_p75")
+_CHOSEN: Final = ("metrics_by_model", "metrics_by_family")
 
 
 @dataclass(slots=True)
@@ -127,6 +130,22 @@ def merge(summaries: Iterable[Mapping[str, Any]], missing: Sequence[ProductFailu
     for summary in summaries:
         tally.add_json(summary)
     return _report(tally)
+
+
+def without_bands(resumo: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what a train cannot know: how well bands do that were calibrated on the very weeks that it measures."""
+    metrics = {
+        part: {whose: _without(found, _OF_BANDS) if whose == _MODEL else found for whose, found in sides.items()}
+        for part, sides in resumo.get("metrics", {}).items()
+    }
+    chosen = {
+        kind: {name: _without(found, _OF_BANDS) for name, found in resumo.get(kind, {}).items()} for kind in _CHOSEN
+    }
+    return {**resumo, "metrics": metrics, **chosen, "bands": IN_SAMPLE}
+
+
+def _without(found: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name not in names}
 
 
 def _report(tally: Tally) -> dict[str, Any]:

@@ -51,6 +51,24 @@ class MovingAverage:
         return level_quantiles(history, _averages_before(history), fit["mean"])
 
 
+def baseline(history: FloatArray, horizon: int) -> FloatArray:
+    """Quantiles of the moving average with the mean itself as p50, as whoever says "a moving average" expects it.
+
+    The model moves p50 towards the median of its past errors; a yardstick does not improve itself.
+
+    Args:
+        history: ``(weeks,)`` units.
+        horizon: Weeks.
+
+    Returns:
+        ``(horizon, 5)`` units, tidy.
+    """
+    quantiles = MovingAverage().fit_predict(history, horizon, 0)
+    mean = history[-AVERAGE_WEEKS:].mean()
+    below, above = np.minimum(quantiles[:, :2], mean), np.maximum(quantiles[:, 3:], mean)
+    return np.hstack((below, np.full((horizon, 1), mean), above))
+
+
 def _averages_before(history: FloatArray) -> FloatArray:
     """Give each week's mean of the 12 weeks before it, which statsforecast does not."""
     sums = np.concatenate(([0.0], np.cumsum(history)))

@@ -115,6 +115,15 @@ def test_a_segment_of_few_products_follows_its_pattern_and_that_all() -> None:
     assert found.better("ERRATICO/A", Variant.LGBM) is Variant.SBA
 
 
+def test_a_catalogue_too_young_to_decide_by_is_still_measured() -> None:
+    """There is nothing to choose by, but without measures a train would store no version of what it fitted."""
+    evidence = Evidence()
+    evidence.measure(planned("p"), np.ones(5), np.ones(4), dict.fromkeys(CANDIDATES, np.ones((4, 5))))
+    found = load_choices(decide([{"evidence": json.loads(json.dumps(evidence.to_json()))}]))
+    assert (dict(found.losses), dict(found.weights)) == ({}, {})
+    assert {Variant.LGBM, Variant.ENSEMBLE, Variant.TSB} <= set(found.measured)
+
+
 def test_a_failing_candidate_counts_as_the_worst() -> None:
     """Not as one that was not there, or models that fail on hard products would look good."""
     evidence = Evidence()

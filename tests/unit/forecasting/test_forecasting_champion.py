@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from consumer.forecasting.champion import Bundle, Champion, StoredModel, TrainedModel, judge, trained_models
+from consumer.forecasting.champion import Bundle, Champion, StoredModel, TrainedModel, trained_models
+from consumer.forecasting.promotion import judge
 
 MEASURES = {"products": 40, "weeks": 520, "wape": 50.0}
 
@@ -31,6 +33,9 @@ def champion(error: float | None = 50.0, products: int = 100) -> Champion:
         (60.0, champion(None), None, True, "the champion was never measured"),
         (10.0, champion(products=201), None, False, "of 100 products, the champion of 201"),
         (10.0, champion(products=200), None, True, "40 points better"),
+        (60.0, champion(20.0, products=12), None, True, "the champion knows 12 products, this one 100"),
+        (60.0, champion(20.0, products=0), None, False, "-40 points better"),
+        (31.3, champion(32.3), None, True, "1 points better, 1 are needed"),
     ],
 )
 def test_verdict_and_its_reason(
@@ -40,6 +45,15 @@ def test_verdict_and_its_reason(
     verdict = judge(challenger(error), before, 1.0, unusable)
     assert verdict.promoted is promoted
     assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(("error", "promoted"), [(70.0, True), (79.5, False)])
+def test_a_champion_of_calmer_weeks_is_judged_as_if_it_had_seen_these(error: float, *, promoted: bool) -> None:
+    """Where a moving average errs four times as much now, so would the champion."""
+    before = Champion("m", 1, "run", 20.0, "models/run/LGBM", {"products": 100}, baseline=25.0)
+    verdict = judge(replace(challenger(error), baseline=100.0), before, 1.0)
+    assert verdict.promoted is promoted
+    assert "against 80 (20 in its own weeks, where a moving average had 25, here 100)" in verdict.reason
 
 
 @pytest.mark.parametrize(

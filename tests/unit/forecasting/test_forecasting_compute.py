@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.forecasting.compute import compute_chunk, warm_up
+from consumer.forecasting.selection import select
 from consumer.forecasting.summary import merge
 from consumer.forecasting.types import ChunkResult, Variant
-from schemas.enums import ClasseABC
+from schemas.enums import ClasseABC, PadraoDemanda
 from tests.unit.forecasting.builders import AS_OF, LOCAL, noisy, planned, request, rows
 
 if TYPE_CHECKING:
@@ -137,6 +138,23 @@ def test_backtest_measures_the_moving_average_beside_the_model() -> None:
         ("a", Variant.MOVING_AVERAGE_12),
         ("b", Variant.MOVING_AVERAGE_12),
     ]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_baseline_is_the_plain_mean_of_twelve_weeks(*, ended: bool) -> None:
+    """Not its own median, and not another model where demand has ended: else models are compared with themselves."""
+    known = [*noisy(60), *([0.0] * 26 if ended else [90.0, 3.0, 2.0])]
+    history = {"p": rows([*known, *[40.0] * 13])}
+    (_, baseline) = compute_chunk(request(history, task="backtest")).metrics
+    assert baseline.bias == pytest.approx(np.mean(known[-12:]) - 40.0, abs=1e-3)
+
+
+def test_trained_models_that_are_lost_leave_a_forecast() -> None:
+    """The most valuable products are planned with LGBM alone by the table; without its files ETS forecasts them."""
+    plan = select(PadraoDemanda.REGULAR, ClasseABC.A, 60, available=frozenset(Variant) - {Variant.TFT})
+    result = compute_chunk(request({"p": rows(noisy(60))}, [planned("p", plan.models)]))
+    assert result.failures == ()
+    assert result.forecasts[0].variant is Variant.AUTO_ETS
 
 
 @pytest.mark.parametrize("models", [(Variant.NAIVE,), ()])

@@ -117,6 +117,7 @@ def test_single_giant_spike_is_cut_to_the_next_largest_week() -> None:
     """One week of more than five times every other does not set the level."""
     history = fitting([10, 12, 9, 11, 10, 400, 10, 9, 12, 10])
     assert history.volume.max() == 12
+    assert (history.revenue / history.volume).tolist() == pytest.approx([1.0] * 10), "the week's price is no other"
     assert SPIKE in history.notes
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.forecasting.backtesting import add, error_sums, measures
-from consumer.forecasting.champion import beats, trained_models
+from consumer.forecasting.champion import trained_models
 from consumer.forecasting.compute import compute_chunk
 from consumer.forecasting.history import History
+from consumer.forecasting.promotion import beats
 from consumer.forecasting.revenue import RevenueTooLargeError, expected_price, revenue_quantiles
 from consumer.forecasting.summary import merge
 from consumer.forecasting.types import QUANTILES, FloatArray, ProductFailure, Variant

@@ -97,6 +97,15 @@ def test_band_comes_from_the_models_own_past_errors() -> None:
     assert quantiles[0, 4] - quantiles[0, 2] == pytest.approx(WIDENING * (expected[4] - expected[2]))
 
 
+@pytest.mark.parametrize("empty", [26, 39, 60])
+def test_growth_that_has_ended_does_not_lift_a_dead_level(empty: int) -> None:
+    """Past errors upwards, of the weeks when it still grew, say nothing of a product that sells no more."""
+    volume = np.concatenate((5.0 * np.arange(1, 79), np.zeros(empty)))
+    quantiles = LOCAL_MODELS[Variant.TSB].fit_predict(volume, 13, 0)
+    assert quantiles[:, 2].max() < 5
+    assert quantiles[:, 4].max() < 10
+
+
 def test_new_product_has_a_wide_band() -> None:
     """With fewer than eight weeks the band is that of new products, not of the few errors there are."""
     quantiles = level_quantiles(np.array([4.0]), np.array([np.nan]), np.full(2, 4.0))
