@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 
 STOP_SECONDS: Final = 2.0
 PIPE_LOCK_SECONDS = 10.0  # a request or result needs milliseconds; the lock of a process that died lasts for ever
+WATCH_SECONDS: Final = 1.0  # a call ends within two of these when its pool has broken; pebble has no signal for it
 QUEUED_CHUNKS: Final = 10  # a call waits for no more than so many others
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -64,10 +65,9 @@ class ProcessCompute:
         allowed = timeout_seconds or self._timeout_seconds
         future = pool.submit(function, allowed, request)
         try:
-            # wrap_future hands a cancellation on, and pebble answers it by killing the process. The pool bounds what
-            # runs; this bounds the waiting for a place in it.
+            # The pool bounds what runs; this bounds the waiting for a place in it.
             async with asyncio.timeout(QUEUED_CHUNKS * max(allowed, self._timeout_seconds)):
-                return await asyncio.wrap_future(future)
+                return await _while_active(pool, asyncio.wrap_future(future))
         except ProcessExpired as error:
             raise TransientError(f"a model process died with exit code {error.exitcode}") from error
         except BrokenExecutor as error:
@@ -98,6 +98,19 @@ class ProcessCompute:
             broken, self._pool = self._pool, self._new_pool()
             await _close(broken)
         return self._pool
+
+
+async def _while_active(pool: ProcessPool, answer: asyncio.Future[Result]) -> Result:
+    """Wait for the answer; a pool that breaks gives none to requests that it had not begun to write to its pipe."""
+    active = True
+    try:
+        while not (await asyncio.wait((answer,), timeout=WATCH_SECONDS))[0]:
+            if not active:
+                raise BrokenExecutor
+            active = pool.active  # when it no longer is, an answer may still be on its way from pebble's thread
+        return answer.result()
+    finally:
+        answer.cancel()  # if it is not there yet: wrap_future hands it on, and pebble kills the process
 
 
 async def _close(pool: ProcessPool) -> None:

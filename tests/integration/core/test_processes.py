@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import pytest_asyncio
@@ -18,6 +19,8 @@ from tests.integration.core import model_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from pebble import ProcessPool
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -99,6 +102,36 @@ async def test_death_of_an_idle_process_is_survived(compute: ProcessCompute) -> 
                 break
             except TransientError:
                 continue
+
+
+async def test_calls_that_wait_end_with_their_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the only process is killed before it reads a request, all calls that wait end within seconds."""
+    monkeypatch.setattr(processes, "_start_process", model_work.start)
+    async with ProcessCompute(1, 30.0) as pool, asyncio.timeout(30):
+        pid = await pool.run(model_work.pid_of, None)
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WSTOPPED)
+        # The first request fills the pipe, so that pebble does not come to the others.
+        calls = [asyncio.create_task(pool.run(model_work.pid_of, b"x" * 1_000_000)) for _ in range(3)]
+        await asyncio.sleep(0)  # each has submitted its request
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [TransientError] * 3
+        assert await pool.run(model_work.double, 4) == 8
+
+
+async def test_answer_that_comes_as_the_pool_ends_is_taken() -> None:
+    """An answer that pebble gives in the moment in which its pool breaks is not lost."""
+
+    class BreakingPool:
+        @property
+        def active(self) -> bool:
+            future.set_result(8)
+            return False
+
+    future: Future[int] = Future()
+    assert await processes._while_active(cast("ProcessPool", BreakingPool()), asyncio.wrap_future(future)) == 8
 
 
 async def test_slow_chunk_is_killed(compute: ProcessCompute, tmp_path: Path) -> None:
