@@ -61,10 +61,10 @@ class ProcessCompute:
         Raises:
             TransientError: The process died, or was killed because it took longer than the timeout.
         """
-        pool = await self._working_pool()
         allowed = timeout_seconds or self._timeout_seconds
-        future = pool.submit(function, allowed, request)
         try:
+            pool = await self._working_pool()
+            future = pool.submit(function, allowed, request)  # which starts processes, and may fail at that
             # The pool bounds what runs; this bounds the waiting for a place in it.
             async with asyncio.timeout(QUEUED_CHUNKS * max(allowed, self._timeout_seconds)):
                 return await _while_active(pool, asyncio.wrap_future(future))

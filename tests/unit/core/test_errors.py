@@ -52,6 +52,7 @@ PASSING: list[BaseException] = [
     wrapped(asyncpg.InterfaceError("connection is closed"), kind=exc.InterfaceError),
     wrapped(kind=exc.OperationalError),
     wrapped(invalidated=True),
+    asyncpg.InvalidPasswordError("the password is being changed"),
     wrapped(sqlstate="08006", kind=exc.ProgrammingError),
 ]
 LASTING: list[BaseException] = [
@@ -63,7 +64,6 @@ LASTING: list[BaseException] = [
     asyncpg.UniqueViolationError("duplicate key"),
     asyncpg.UndefinedTableError("no such table"),
     asyncpg.InsufficientPrivilegeError("permission denied"),
-    asyncpg.InvalidPasswordError("no"),
     wrapped(asyncpg.ForeignKeyViolationError("no parent"), kind=exc.IntegrityError),
     wrapped(asyncpg.UndefinedColumnError("no such column"), kind=exc.OperationalError),
     wrapped(kind=exc.ProgrammingError),
@@ -93,8 +93,8 @@ def test_what_stays_wrong_is_not_transient(error: BaseException) -> None:
 @pytest.mark.parametrize(
     ("state", "transient"),
     [
-        *((code, True) for code in ("08000", "25006", "25P03", "40P01", "53300", "55P03", "57P03", "58030")),
-        *((code, False) for code in ("22021", "23505", "25001", "28P01", "42501", "XX000", "P0001")),
+        *((code, True) for code in ("08000", "25006", "25P03", "28P01", "40P01", "53300", "55P03", "57P03", "58030")),
+        *((code, False) for code in ("22021", "23505", "25001", "42501", "XX000", "P0001")),
     ],
 )
 def test_class_of_the_sqlstate_decides(state: str, *, transient: bool) -> None:
