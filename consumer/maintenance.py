@@ -1,4 +1,7 @@
-"""Retention: finished commands and their identities are kept longer than the topics, then pruned in small batches."""
+"""Retention: finished commands and their identities are kept longer than the topics, then pruned in small batches.
+
+What else grows with time, parked messages among it, is kept as long.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Archive(Protocol):
     """What can be pruned."""
 
     async def prune(self, keep_days: float, limit: int) -> int:
-        """Delete at most about ``limit`` rows that were finished longer ago; how many went. 0: nothing is left."""
+        """Delete at most about ``limit`` rows of each kind that are older; how many went. 0: nothing is left."""
         ...
 
 

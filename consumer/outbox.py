@@ -158,11 +158,12 @@ class Relay:
             self._published(len(acknowledged))
             in_flight.acknowledged.clear()
             in_flight.rows.difference_update(acknowledged)
-        for row, (message, reason) in tuple(in_flight.refused.items()):
-            self._log.error("message_parked", event_id=message.event_id, topic=message.topic, error=reason)
-            await self._outbox.park(row, reason)
-            del in_flight.refused[row]
-            in_flight.rows.discard(row)
+        if refused := dict(in_flight.refused):
+            await self._outbox.park({row: reason for row, (_, reason) in refused.items()})
+            for message, reason in refused.values():
+                self._log.error("message_parked", event_id=message.event_id, topic=message.topic, error=reason)
+            in_flight.refused.clear()
+            in_flight.rows.difference_update(refused)
 
     async def _hold(self) -> bool:
         """Prolong the lease when half of it is gone, not on every round; standing by, ask now and then."""

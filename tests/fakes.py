@@ -451,6 +451,7 @@ class FakeOutbox:
         self.looked = asyncio.Event()
         self.failures: list[Exception] = []
         self.deletions: list[list[int]] = []
+        self.parkings: list[dict[int, str]] = []
         self._reading: PausedReads | None = None
 
     def add(self, message: OutboxMessage) -> None:
@@ -479,9 +480,10 @@ class FakeOutbox:
         for row in ids:
             self.rows.pop(row, None)
 
-    async def park(self, row_id: int, reason: str) -> None:
+    async def park(self, reasons: Mapping[int, str]) -> None:
         self._fail()
-        self.parked[row_id] = reason
+        self.parkings.append(dict(reasons))
+        self.parked.update(reasons)
 
     def _fail(self) -> None:
         if self.failures:

@@ -42,6 +42,17 @@ _PRUNE_DECISIONS: Final = text("""
          = (old.topic, old.partition, old."offset", old.timestamp_ms)
  RETURNING 1""")
 
+# Not clock_timestamp(): what may differ from row to row is no bound of an index, so all that are parked would be read.
+_PRUNE_PARKED: Final = text("""
+    WITH old AS MATERIALIZED (
+        SELECT id FROM forecast_consumer.outbox
+         WHERE parked_reason IS NOT NULL
+           AND created_at < statement_timestamp() - make_interval(secs => :keep_seconds)
+         ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    DELETE FROM forecast_consumer.outbox AS o USING old
+     WHERE o.id = old.id
+ RETURNING 1""")
+
 
 class SqlArchive:
     """``consumer.maintenance.Archive`` on PostgreSQL; ages by the database's clock."""
@@ -51,13 +62,17 @@ class SqlArchive:
 
     @transient_errors
     async def prune(self, keep_days: float, limit: int) -> int:
-        """Commands with their chunks, positions of bad records, decisions on dead letters; one short transaction."""
+        """Commands with their chunks, bad records' positions, decisions on dead letters, parked messages.
+
+        One short transaction; the limit is of each kind.
+        """
         parameters = {"keep_seconds": keep_days * 86_400, "limit": limit}
         async with self._database.transaction() as session:
             commands = (await session.execute(_PRUNE_COMMANDS, parameters)).all()
             positions = (await session.execute(_PRUNE_POSITIONS, parameters)).all()
             decisions = (await session.execute(_PRUNE_DECISIONS, parameters)).all()
-            return len(commands) + len(positions) + len(decisions)
+            parked = (await session.execute(_PRUNE_PARKED, parameters)).all()
+            return len(commands) + len(positions) + len(decisions) + len(parked)
 
     @transient_errors
     async def queued(self, at_most: int) -> int:

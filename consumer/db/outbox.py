@@ -53,7 +53,10 @@ _CONTENTS: Final = text("""
     SELECT id, event_id, topic, partition, key, value, headers FROM forecast_consumer.outbox
      WHERE id = ANY(cast(:ids AS bigint[])) AND parked_reason IS NULL""")
 _DELETE: Final = text("DELETE FROM forecast_consumer.outbox WHERE id = ANY(cast(:ids AS bigint[]))")
-_PARK: Final = text("UPDATE forecast_consumer.outbox SET parked_reason = :reason WHERE id = :id")
+_PARK: Final = text("""
+    UPDATE forecast_consumer.outbox AS o SET parked_reason = refused.reason
+      FROM unnest(cast(:ids AS bigint[]), cast(:reasons AS text[])) AS refused(id, reason)
+     WHERE o.id = refused.id""")
 _HOLD: Final = text("""
     INSERT INTO forecast_consumer.role_lease AS held (role, owner, epoch, expires_at)
     VALUES ('relay', :owner, 1, clock_timestamp() + make_interval(secs => :seconds))
@@ -184,10 +187,10 @@ class SqlOutbox:
             await connection.execute(_DELETE, {"ids": list(ids)})
 
     @transient_errors
-    async def park(self, row_id: int, reason: str) -> None:
-        """Keep the row with the reason; the relay passes over it."""
+    async def park(self, reasons: Mapping[int, str]) -> None:
+        """Keep the rows, each with its reason; the relay passes over them."""
         async with self._database.single() as connection:
-            await connection.execute(_PARK, {"id": row_id, "reason": reason})
+            await connection.execute(_PARK, {"ids": list(reasons), "reasons": list(reasons.values())})
 
 
 def _message(row: Any) -> OutboxMessage:

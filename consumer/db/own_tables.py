@@ -117,7 +117,8 @@ outbox = Table(
     Column("headers", LargeBinary, nullable=False, comment="JSON list of [name, value as Latin-1 text]"),
     Column("created_at", Timestamp, nullable=False, server_default=func.now()),
     Column("parked_reason", Text, comment="not null: the broker will never take this record"),
-    Index("outbox_parked", "id", postgresql_where=text("parked_reason IS NOT NULL")),
+    Index("outbox_waiting", "id", postgresql_where=text("parked_reason IS NULL")),
+    Index("outbox_parked", "created_at", postgresql_where=text("parked_reason IS NOT NULL")),
     postgresql_with=HOT_TABLE_STORAGE,
 )
 

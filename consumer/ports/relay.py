@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from consumer.outbound import OutboxMessage
@@ -26,8 +26,8 @@ class Outbox(Protocol):
         """Forget messages that the broker has acknowledged."""
         ...
 
-    async def park(self, row_id: int, reason: str) -> None:
-        """Set aside a message that the broker will never take, so that it holds up nobody."""
+    async def park(self, reasons: Mapping[int, str]) -> None:
+        """Set aside messages that the broker will never take, so that they hold up nobody: row ids with the reasons."""
         ...
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from consumer.db import archive as archive_module
 from consumer.db.archive import SqlArchive
@@ -56,6 +57,22 @@ async def refused(store: Store, *offsets: int, days: float) -> None:
     )
 
 
+async def messages(store: Store, *names: str, days: float, reason: str | None = "not there") -> None:
+    """Messages that were written so many days ago, and are parked if there is a reason."""
+    await store.execute(
+        "INSERT INTO forecast_consumer.outbox (event_id, topic, headers, created_at, parked_reason) "
+        "SELECT name, 'replies', '[]', now() - make_interval(secs => :seconds), cast(:reason AS text) "
+        "FROM unnest(cast(:names AS text[])) AS name",
+        names=list(names),
+        seconds=days * 86_400,
+        reason=reason,
+    )
+
+
+async def waiting(store: Store) -> list[str]:
+    return [row[0] for row in await store.rows("SELECT event_id FROM forecast_consumer.outbox ORDER BY 1")]
+
+
 async def commands(store: Store) -> list[str]:
     sql = "SELECT execucao_id FROM forecast_consumer.command ORDER BY 1"
     return [row[0] for row in await store.rows(sql)]
@@ -106,6 +123,37 @@ async def test_old_positions_of_bad_records_go(store: Store) -> None:
     await refused(store, 3, days=KEEP_DAYS - 0.01)
     assert await SqlArchive(store.database).prune(KEEP_DAYS, 1000) == 2
     assert await positions(store) == [3]
+
+
+async def test_old_parked_messages_go(store: Store) -> None:
+    """A parked message goes when it was written longer ago than commands are kept, the oldest first."""
+    await messages(store, "a", days=KEEP_DAYS + 1)
+    await messages(store, "b", days=KEEP_DAYS + 3)
+    await messages(store, "c", days=KEEP_DAYS + 2)
+    await messages(store, "d", days=KEEP_DAYS - 0.01)
+    archive = SqlArchive(store.database)
+    assert [(await archive.prune(KEEP_DAYS, 2), await waiting(store)) for _ in range(3)] == [
+        (2, ["a", "d"]),
+        (1, ["d"]),
+        (0, ["d"]),
+    ]
+
+
+async def test_message_that_is_not_parked_waits_however_long(store: Store) -> None:
+    """What the broker has not taken yet is never pruned."""
+    await messages(store, "a", days=10_000, reason=None)
+    assert await SqlArchive(store.database).prune(KEEP_DAYS, 1000) == 0
+    assert await waiting(store) == ["a"]
+
+
+async def test_young_parked_messages_are_not_read(store: Store) -> None:
+    """To find that nothing is old costs the same however many messages are parked."""
+    await messages(store, *map(str, range(5000)), days=KEEP_DAYS - 1)
+    await store.execute("ANALYZE forecast_consumer.outbox")
+    look = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {archive_module._PRUNE_PARKED}")
+    async with store.database.transaction() as session:
+        [plan] = await session.scalar(look, {"keep_seconds": KEEP_DAYS * 86_400, "limit": 1000})
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 20
 
 
 async def test_tables_of_the_backend_and_waiting_events_are_left_alone(store: Store) -> None:

@@ -59,6 +59,8 @@ async def test_partial_indexes_and_storage_are_migrated_too(database: Database) 
     assert "comando <> 'cancel'" in indexes["command_execucao"]
     assert "UNIQUE" in indexes["command_execucao"]
     assert "'queued'" in indexes["command_queue"]
+    assert "(id) WHERE (parked_reason IS NULL)" in indexes["outbox_waiting"]
+    assert "(created_at) WHERE (parked_reason IS NOT NULL)" in indexes["outbox_parked"]
     assert "fillfactor=80" in options
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import event, text
 
+from consumer.db import outbox as outbox_module
 from consumer.db.known import SESSION_KEY, KnownMessages
 from consumer.db.outbox import SqlOutbox, insert_messages
 from consumer.errors import PublishError, RecordRefusedError
@@ -14,8 +16,14 @@ from tests.builders import message
 from tests.fakes import CapturedLog, FakePublisher, ManualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from consumer.outbound import OutboxMessage
     from tests.integration.core.store import Store
+
+PARKED = """
+    INSERT INTO forecast_consumer.outbox (event_id, topic, headers, parked_reason)
+    SELECT number, 'replies', '[]', 'not there' FROM generate_series(1, :number) AS number"""
 
 
 async def put(store: Store, *messages: OutboxMessage) -> None:
@@ -80,6 +88,61 @@ async def test_parked_message_stays_with_its_reason(store: Store) -> None:
     assert publisher.sent == ["b", "c"]
     found = await store.rows("SELECT event_id, parked_reason FROM forecast_consumer.outbox")
     assert found == [("big", "too large")]
+
+
+async def test_messages_are_parked_in_one_statement(store: Store) -> None:
+    """Each gets its own reason, rows that are gone are nobody's trouble, and the others wait as before."""
+    await put(store, *(message(name) for name in ("big", "lost", "gone", "good")))
+    outbox = store.outbox()
+    big, lost, gone, _ = [row for row, _ in await outbox.pending(4)]
+    await outbox.delete([gone])
+    with statements(store) as executed:
+        await outbox.park({big: "too large", lost: "not there", gone: "not there"})
+    assert len(executed) == 1
+    found = await store.rows("SELECT event_id, parked_reason FROM forecast_consumer.outbox ORDER BY id")
+    assert found == [("big", "too large"), ("lost", "not there"), ("good", None)]
+
+
+async def test_parked_message_that_is_let_wait_again_goes_out(store: Store) -> None:
+    """An operator who takes the reason away has the message sent by the next look."""
+    await put(store, message("big"))
+    publisher = FakePublisher(big=RecordRefusedError("too large"))
+    made = relay(store.outbox(), publisher)
+    await made.run_once()
+    publisher.answers.clear()
+    await store.execute("UPDATE forecast_consumer.outbox SET parked_reason = NULL")
+    assert await made.run_once() == 1
+    assert publisher.sent == ["big"]
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[str]]:
+    """What the store's database is asked within the block."""
+    executed: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        executed.append(statement)
+
+    engine = store.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield executed
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("analysed", [True, False])
+async def test_look_costs_the_same_however_many_are_parked(store: Store, *, analysed: bool) -> None:
+    """Behind twenty thousand parked rows the oldest are found without reading them, whatever statistics know."""
+    await store.execute(PARKED, number=20_000)
+    await put(store, message("a"), message("b"))
+    if analysed:
+        await store.execute("ANALYZE forecast_consumer.outbox")
+    async with store.database.single() as connection:
+        look = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {outbox_module._OLDEST}")
+        [plan] = await connection.scalar(look, {"limit": 1000, "leave_out": []})
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 20
+    assert [one.event_id for one in await store.messages()] == ["a", "b"]
 
 
 async def test_one_relay_at_a_time_and_takeover_after_its_lease(store: Store) -> None:

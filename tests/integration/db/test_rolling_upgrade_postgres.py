@@ -67,7 +67,7 @@ async def test_old_version_works_on_while_the_next_one_migrates(
             group.create_task(live(store, f"w{one}", range(one * 1000, one * 1000 + 900), stop)) for one in range(1, 4)
         ]
         await asyncio.sleep(0.3)
-        assert await setup.migrate(initialised_database_url) == ("0002", "9999")
+        assert await setup.migrate(initialised_database_url) == ("0003", "9999")
         stop.set()
     next_version.undo()
     assert all(len(task.result()) > 20 for task in old)
@@ -89,7 +89,7 @@ async def test_migration_that_must_wait_lets_the_others_work(
         async with asyncio.timeout(30):
             rounds = await live(store, "w1", range(1, 60), asyncio.Event())
         assert not migration.done()
-    assert await migration == ("0002", "9999")
+    assert await migration == ("0003", "9999")
     assert max(rounds) < 10
 
 
@@ -105,7 +105,7 @@ async def test_migration_that_never_gets_its_lock_says_so(
             await setup.migrate(initialised_database_url)
         assert await store.take(record(event_id="a")) == IntakeReport(accepted=1)
     async with store.database.engine.connect() as connection:
-        assert await setup.current_revision(connection) == "0002"
+        assert await setup.current_revision(connection) == "0003"
 
 
 async def test_old_version_starts_on_a_newer_schema_that_fits(
@@ -117,7 +117,7 @@ async def test_old_version_starts_on_a_newer_schema_that_fits(
     log = CapturedLog()
     await start(store, initialised_database_url, log)
     [line] = log.entries
-    assert (line["event"], line["revision"], line["newest_known"]) == ("schema_is_newer", "9999", "0002")
+    assert (line["event"], line["revision"], line["newest_known"]) == ("schema_is_newer", "9999", "0003")
     assert await setup.migrate(initialised_database_url) == ("9999", "9999")
 
 

@@ -78,6 +78,14 @@ async def test_refused_message_is_parked_and_holds_up_nobody() -> None:
     assert await made.run_once() == 0
 
 
+async def test_refused_messages_of_a_round_are_parked_at_once() -> None:
+    """However many messages are refused, they are set aside in one statement, each with its own reason."""
+    outbox = events("a", "big", "lost")
+    publisher = FakePublisher(big=RecordRefusedError("too large"), lost=RecordRefusedError("not there"))
+    assert await relay(outbox, publisher).run_once() == 3
+    assert outbox.parkings == [{2: "too large", 3: "not there"}]
+
+
 async def test_standby_relay_publishes_nothing() -> None:
     """While another relay is alive this one reads and sends nothing; when it may, it takes over."""
     outbox, publisher, clock = events("a"), FakePublisher(), ManualClock()
@@ -273,14 +281,15 @@ async def test_acknowledged_rows_that_cannot_be_deleted_are_not_sent_again() -> 
 
 
 async def test_refused_message_is_parked_when_the_database_is_back() -> None:
-    """A message that could not be parked is neither forgotten nor sent again."""
-    outbox, publisher = events("big"), FakePublisher(big=RecordRefusedError("too large"))
-    made = relay(outbox, publisher)
+    """A message that could not be parked is neither forgotten nor sent again, and is said once, when it is."""
+    outbox, publisher, log = events("big"), FakePublisher(big=RecordRefusedError("too large")), CapturedLog()
+    made = relay(outbox, publisher, log=log)
     outbox.failures.append(TransientError("gone"))
     with pytest.raises(TransientError):
         await made.run_once()
     await made.run_once()
     assert (outbox.parked, len(publisher.receipts)) == ({1: "too large"}, 1)
+    assert log.names == ["message_parked"]
 
 
 async def test_relay_that_lost_its_lease_settles_what_it_has_sent() -> None:

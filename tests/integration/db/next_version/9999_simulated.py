@@ -1,14 +1,14 @@
 """What a next version might add: simulated, for the test of a rolling upgrade, never shipped.
 
 Revision: 9999
-Follows: 0002
+Follows: 0003
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
