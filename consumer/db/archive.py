@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from consumer.db.database import Database
 
 # By CTE: `DELETE … WHERE … IN (SELECT … LIMIT … FOR UPDATE SKIP LOCKED)` may be planned so that it exceeds its LIMIT.
+# statement_timestamp(): what may differ from row to row, as clock_timestamp() may, is no bound of an index, and every
+# young row would be read.
 _PRUNE_COMMANDS: Final = text("""
     WITH old AS MATERIALIZED (
         SELECT source, event_id, execucao_id, comando FROM forecast_consumer.command
-         WHERE state = 'done' AND finished_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+         WHERE state = 'done' AND finished_at < statement_timestamp() - make_interval(secs => :keep_seconds)
          ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED),
     chunks AS (
         DELETE FROM forecast_consumer.chunk AS c USING old
@@ -26,7 +28,7 @@ _PRUNE_COMMANDS: Final = text("""
 _PRUNE_POSITIONS: Final = text("""
     WITH old AS MATERIALIZED (
         SELECT topic, partition, "offset", timestamp_ms FROM forecast_consumer.refused_record
-         WHERE refused_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+         WHERE refused_at < statement_timestamp() - make_interval(secs => :keep_seconds)
          ORDER BY refused_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     DELETE FROM forecast_consumer.refused_record AS r USING old
      WHERE (r.topic, r.partition, r."offset", r.timestamp_ms)
@@ -35,14 +37,12 @@ _PRUNE_POSITIONS: Final = text("""
 _PRUNE_DECISIONS: Final = text("""
     WITH old AS MATERIALIZED (
         SELECT topic, partition, "offset", timestamp_ms FROM forecast_consumer.dead_letter_decision
-         WHERE decided_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+         WHERE decided_at < statement_timestamp() - make_interval(secs => :keep_seconds)
          ORDER BY decided_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     DELETE FROM forecast_consumer.dead_letter_decision AS d USING old
      WHERE (d.topic, d.partition, d."offset", d.timestamp_ms)
          = (old.topic, old.partition, old."offset", old.timestamp_ms)
  RETURNING 1""")
-
-# Not clock_timestamp(): what may differ from row to row is no bound of an index, so all that are parked would be read.
 _PRUNE_PARKED: Final = text("""
     WITH old AS MATERIALIZED (
         SELECT id FROM forecast_consumer.outbox

@@ -13,6 +13,8 @@ from consumer.errors import TransientError
 from tests.builders import record, uuid
 
 if TYPE_CHECKING:
+    from sqlalchemy import TextClause
+
     from tests.integration.core.store import Store
 
 KEEP_DAYS = 30.0
@@ -150,10 +152,24 @@ async def test_young_parked_messages_are_not_read(store: Store) -> None:
     """To find that nothing is old costs the same however many messages are parked."""
     await messages(store, *map(str, range(5000)), days=KEEP_DAYS - 1)
     await store.execute("ANALYZE forecast_consumer.outbox")
-    look = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {archive_module._PRUNE_PARKED}")
-    async with store.database.transaction() as session:
+    assert await blocks(store, archive_module._PRUNE_PARKED) < 20
+
+
+async def test_young_refusals_are_not_read(store: Store) -> None:
+    """The same of positions that were refused."""
+    await store.execute("""
+        INSERT INTO forecast_consumer.refused_record (topic, partition, "offset", timestamp_ms, reason)
+        SELECT 'forecast.predict', 0, n, n, 'bad' FROM generate_series(1, 5000) AS n""")
+    await store.execute("ANALYZE forecast_consumer.refused_record")
+    assert await blocks(store, archive_module._PRUNE_POSITIONS) < 20
+
+
+async def blocks(store: Store, statement: TextClause) -> int:
+    """How many a statement reads, rolled back."""
+    look = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+    async with store.database.session() as session:
         [plan] = await session.scalar(look, {"keep_seconds": KEEP_DAYS * 86_400, "limit": 1000})
-    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 20
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
 
 
 async def test_tables_of_the_backend_and_waiting_events_are_left_alone(store: Store) -> None:
