@@ -110,12 +110,13 @@ class KafkaReader:
             OffsetsLostError: The group has rebalanced; the records are persisted, so nothing is to be done.
             TransientError: The cluster is away.
         """
-        if self._consumer is None:
-            raise OffsetsLostError("the consumer that read them was given up")
         offsets = {TopicPartition(topic, number): offset for (topic, number), offset in next_offsets.items()}
         try:
             async with asyncio.timeout(COMMIT_SECONDS), self._committing:
-                await self._consumer.commit(offsets)
+                consumer = self._consumer  # it may have been given up while another commit was waited for
+                if consumer is None:
+                    raise OffsetsLostError("the consumer that read them was given up")
+                await consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             raise OffsetsLostError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
