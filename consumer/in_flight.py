@@ -21,6 +21,7 @@ class Round:
 
     rows: Sequence[tuple[int, OutboxMessage]]
     receipt: Receipt
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -38,6 +39,11 @@ class InFlight:
     acknowledged: list[int] = field(default_factory=list)
     refused: dict[int, tuple[OutboxMessage, str]] = field(default_factory=dict)
     rows: set[int] = field(default_factory=set)
+
+    @property
+    def bytes(self) -> int:
+        """Of the messages whose outcome is not known yet."""
+        return sum(one.bytes for one in self.rounds)
 
     @property
     def settled(self) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from consumer.errors import PublishError, TransientError
 from consumer.failpoints import reach
 from consumer.in_flight import InFlight, Round
+from consumer.ports.relay import ROUND_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
 class RelayOptions:
     """Seconds, but for ``batch``, messages of one round, and ``in_flight``, messages sent and not yet deleted.
 
+    ``in_flight_bytes`` are their values', while the broker has not answered.
+
     Whoever commits messages in this process wakes the relay. Those of other processes are looked for, every
     ``poll_seconds`` as long as there were some within ``busy_seconds``, else every ``idle_seconds``.
     """
 
     batch: int = 1000
     in_flight: int = 4000
+    in_flight_bytes: int = 4 * ROUND_BYTES
     lease_seconds: float = 4.0
     poll_seconds: float = 0.05
     idle_seconds: float = 0.25
@@ -114,17 +118,19 @@ class Relay:
         """Read one batch of what is not in flight, and send it."""
         async with self._sending:
             room = min(self._options.batch, self._options.in_flight - len(self._in_flight.rows))
-            self._more, self._wants_room = False, room <= 0
+            self._more = False
+            self._wants_room = room <= 0 or self._in_flight.bytes >= self._options.in_flight_bytes
             if self._wants_room or not await self._hold():
                 return 0
             rows = await self._outbox.pending(room, self._in_flight.rows)
+            size = sum(len(message.value or b"") for _, message in rows)
             if rows:
                 if self._line is None:
                     self._line = await self._publisher.line()
                 receipt = await self._line.send([message for _, message in rows])
-                self._in_flight.add(Round(rows, receipt))
+                self._in_flight.add(Round(rows, receipt, size))
                 self._sent.set()
-            self._more = len(rows) == room
+            self._more = len(rows) == room or size > ROUND_BYTES // 2  # which may have been cut for its bytes
             return len(rows)
 
     async def _settle(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from bisect import bisect_right
 from contextlib import suppress
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -16,6 +18,7 @@ from consumer.db.errors import as_transient, transient_errors
 from consumer.db.known import SESSION_KEY, KnownMessages
 from consumer.errors import TransientError
 from consumer.outbound import OutboxMessage
+from consumer.ports.relay import ROUND_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +48,8 @@ _INSERT: Final = text(f"""
  RETURNING id""")  # noqa: S608 - made of the constants above
 # NOT IN, because of all ways to say so this is a hash table in every plan: those left out are thousands.
 _OLDEST: Final = text("""
-    SELECT array_agg(id ORDER BY id), array_agg(event_id ORDER BY id)
-      FROM (SELECT id, event_id FROM forecast_consumer.outbox
+    SELECT array_agg(id ORDER BY id), array_agg(event_id ORDER BY id), array_agg(bytes ORDER BY id)
+      FROM (SELECT id, event_id, coalesce(octet_length(value), 0) AS bytes FROM forecast_consumer.outbox
              WHERE parked_reason IS NULL AND id NOT IN (SELECT unnest(cast(:leave_out AS bigint[])))
              ORDER BY id LIMIT :limit) AS oldest""")
 _CONTENTS: Final = text("""
@@ -171,7 +174,8 @@ class SqlOutbox:
         """
         async with self._database.single() as connection:
             oldest = (await connection.execute(_OLDEST, {"limit": limit, "leave_out": list(leave_out)})).one()
-            ids, event_ids = oldest[0] or (), oldest[1] or ()
+            count = bisect_right(list(accumulate(oldest[2] or ())), ROUND_BYTES) or 1
+            ids, event_ids = (oldest[0] or ())[:count], (oldest[1] or ())[:count]
             self._known.forget_before(min((*ids[:1], *leave_out), default=None))
             found = {row: self._known.take(row, event_id) for row, event_id in zip(ids, event_ids, strict=True)}
             unknown = [row for row, message in found.items() if message is None]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from consumer.outbound import OutboxMessage
+
+
+ROUND_BYTES: Final = 16 * 1024 * 1024  # of values; dead letters may have a megabyte each
 
 
 class Outbox(Protocol):
@@ -19,7 +22,7 @@ class Outbox(Protocol):
         ...
 
     async def pending(self, limit: int, leave_out: AbstractSet[int] = frozenset()) -> list[tuple[int, OutboxMessage]]:
-        """The oldest messages with their row ids, but for the rows that are left out."""
+        """The oldest messages with their row ids, but for rows left out; at most ``ROUND_BYTES``, or one message."""
         ...
 
     async def delete(self, ids: Sequence[int]) -> None:

@@ -248,6 +248,14 @@ async def test_nothing_is_kept_without_the_lease(store: Store, known: KnownMessa
     assert len(known) == 0
 
 
+@pytest.mark.parametrize(("megabytes", "read"), [((7, 7, 7), 2), ((20, 1), 1), ((1, 20), 1)])
+async def test_a_round_is_bounded_in_bytes(store: Store, megabytes: tuple[int, ...], read: int) -> None:
+    """A thousand dead letters of a megabyte are not read at once, and one that is larger than a round is read alone."""
+    await put(store, *(message(f"e{n}", value=bytes(size * 1024 * 1024)) for n, size in enumerate(megabytes)))
+    found = await store.outbox().pending(1000)
+    assert [one.event_id for _, one in found] == [f"e{number}" for number in range(read)]
+
+
 async def test_rows_in_flight_are_left_out_whatever_their_ids(store: Store) -> None:
     """The oldest rows beside those that are left out are read, also ones with lower ids than these."""
     await put(store, *(message(f"e{number}") for number in range(5)))

@@ -220,18 +220,20 @@ async def test_next_round_does_not_wait_for_the_acknowledgement_of_the_one_befor
     assert (publisher.sent, outbox.deletions) == (list("abcd"), [[1, 2, 3, 4]])
 
 
-async def test_in_flight_rows_are_bounded() -> None:
-    """With as many rows in flight as there may be, nothing is read until some of them are settled."""
-    outbox, publisher = events(*"abcde"), FakePublisher()
+@pytest.mark.parametrize("most", [{"in_flight": 3}, {"in_flight": 100, "in_flight_bytes": 6}])
+async def test_what_is_in_flight_is_bounded(most: dict[str, int]) -> None:
+    """With as many rows or bytes in flight as there may be, nothing is read until some of them are settled."""
+    outbox, publisher = FakeOutbox(*(message(name, value=b"{}") for name in "abcde")), FakePublisher()
     publisher.slow = True
-    async with running(relay(outbox, publisher, options=replace(FAST, batch=2, in_flight=3))):
+    batch = 2 if "in_flight_bytes" not in most else 1
+    async with running(relay(outbox, publisher, options=replace(FAST, batch=batch, **most))):
         await until(lambda: len(publisher.sent) == 3)
         for _ in range(20):
             await asyncio.sleep(0)
         assert publisher.sent == list("abc")
         publisher.slow = False
-        publisher.receipts[0].done.set()
-        publisher.receipts[1].done.set()
+        for receipt in publisher.receipts:
+            receipt.done.set()
         await until(lambda: not outbox.rows)
     assert publisher.sent == list("abcde")
 
