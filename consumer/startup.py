@@ -96,7 +96,10 @@ async def check_everything(database: Database, settings: Settings, clock: Clock,
             checks.create_task(check_broker(settings, clock, log))
     except ExceptionGroup as group:
         errors = [error for error in group.exceptions if isinstance(error, StartupError)]
-        if len(errors) < len(group.exceptions):
+        unforeseen = [error for error in group.exceptions if not isinstance(error, StartupError)]
+        if len(unforeseen) == 1:
+            raise unforeseen[0] from None  # a group's own message names nothing
+        if unforeseen:
             raise
         errors.sort(key=lambda error: error.exit_code)
         raise StartupError("\n  also: ".join(map(str, errors)), errors[0].exit_code) from group

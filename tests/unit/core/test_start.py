@@ -118,10 +118,10 @@ async def test_worker_that_is_stopped_before_is_never_built(worker: SomeWorker) 
     assert worker.did == []
 
 
-async def check(monkeypatch: pytest.MonkeyPatch, database: StartupError | None, broker: StartupError | None) -> None:
+async def check(monkeypatch: pytest.MonkeyPatch, database: Exception | None, broker: Exception | None) -> None:
     """Both checks, each of which ends as told; one without an error would wait for ever."""
 
-    def ends_with(error: StartupError | None) -> object:
+    def ends_with(error: Exception | None) -> object:
         async def ended(*_: object) -> None:
             if error is None:
                 await asyncio.Event().wait()
@@ -152,3 +152,12 @@ async def test_two_wrong_things_are_both_told(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(StartupError, match=r"^no database\n  also: no broker$") as caught:
         await check(monkeypatch, *errors)
     assert caught.value.exit_code is ExitCode.DATABASE
+
+
+@pytest.mark.parametrize("database", [None, StartupError("no database", ExitCode.DATABASE)])
+async def test_unforeseen_error_is_raised_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, database: StartupError | None
+) -> None:
+    """What no check foresaw comes out by itself, not in a group whose message names nothing."""
+    with pytest.raises(FileNotFoundError, match=r"^nope$"):
+        await check(monkeypatch, database, FileNotFoundError("nope"))
