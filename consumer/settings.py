@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from consumer.setting_rules import MAY_BE_EMPTY, PREFIX, contradictions, named, pattern, servers
 
 Role = Literal["intake", "worker", "relay"]
 ALL_ROLES: tuple[Role, ...] = ("intake", "worker", "relay")
+Name = Annotated[str, AfterValidator(named)]
 
 
 class Settings(BaseSettings):
     """Defaults fit a small production; seconds where the name does not say otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FORECAST_", env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
     # --- where things are
@@ -26,7 +29,9 @@ class Settings(BaseSettings):
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
         description="PostgreSQL, as the backend's DATABASE_URL",
     )
-    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka, host:port[,host:port]")
+    bootstrap_servers: Annotated[str, AfterValidator(servers)] = Field(
+        "127.0.0.1:9092", description="Kafka, host:port[,host:port]"
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to the brokers"
     )
@@ -40,21 +45,23 @@ class Settings(BaseSettings):
     admin_port: int = Field(8081, ge=0, le=65535, description="0: any free port")
 
     # --- topics and the group
-    group_id: str = Field("forecast-consumer", description="consumer group of the intake role")
-    topic_train: str = Field("forecast.train", description="commands in")
-    topic_predict: str = Field("forecast.predict", description="commands in")
-    topic_backtest: str = Field("forecast.backtest", description="commands in")
-    topic_cancel: str = Field("forecast.cancel", description="commands in")
-    topic_status: str = Field("forecast.status", description="status events and rejections out")
-    topic_step_log: str = Field("forecast.step-log", description="step events out")
-    topic_dlq: str = Field("forecast.dlq", description="bad records out, as they came")
-    reply_topic_pattern: str = Field(r".*\.reply$", description="NestJS reply topics that are honoured")
+    group_id: Name = Field("forecast-consumer", description="consumer group of the intake role")
+    topic_train: Name = Field("forecast.train", description="commands in")
+    topic_predict: Name = Field("forecast.predict", description="commands in")
+    topic_backtest: Name = Field("forecast.backtest", description="commands in")
+    topic_cancel: Name = Field("forecast.cancel", description="commands in")
+    topic_status: Name = Field("forecast.status", description="status events and rejections out")
+    topic_step_log: Name = Field("forecast.step-log", description="step events out")
+    topic_dlq: Name = Field("forecast.dlq", description="bad records out, as they came")
+    reply_topic_pattern: Annotated[str, AfterValidator(pattern)] = Field(
+        r".*\.reply$", description="NestJS reply topics that are honoured"
+    )
 
     # --- roles of this process
     roles: Annotated[tuple[Role, ...], NoDecode] = Field(
         ALL_ROLES, description="what this process does, separated by commas"
     )
-    instance: str = Field(
+    instance: Name = Field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}", description="name in leases and logs"
     )
 
@@ -113,6 +120,18 @@ class Settings(BaseSettings):
     def _split_roles(cls, value: object) -> object:
         """``intake,worker`` as people write it in an environment variable."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A variable that is declared and left empty, as containers have them, is as if not set."""
+        return {name: value for name, value in values.items() if value != "" or name not in MAY_BE_EMPTY}
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if lines := contradictions(self):
+            raise ValueError("\n".join(lines))
+        return self
 
     @property
     def command_topics(self) -> dict[str, str]:

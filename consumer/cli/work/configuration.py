@@ -10,9 +10,10 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from consumer.cli.failure import say
-from consumer.cli.work.loading import PREFIX, is_secret, load_settings, variable
+from consumer.cli.work.loading import is_secret, load_settings
 from consumer.cli.work.printing import print_json, print_table
 from consumer.db.database import safe_url
+from consumer.setting_rules import PREFIX, variable
 from consumer.settings import Settings
 
 if TYPE_CHECKING:

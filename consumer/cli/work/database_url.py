@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consumer.cli.failure import CommandError
-from consumer.cli.work.loading import variable
 from consumer.db.url import parse_database_url
 from consumer.exit_codes import ExitCode
+from consumer.setting_rules import variable
 
 if TYPE_CHECKING:
     from consumer.settings import Settings

@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from consumer.cli.failure import CommandError, debugging
 from consumer.exit_codes import ExitCode
+from consumer.setting_rules import variable
 from consumer.settings import Settings
 from consumer.telemetry.logs import configure
 
@@ -17,12 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-PREFIX = "FORECAST_"
-
-
-def variable(field: str) -> str:
-    """The environment variable of a setting."""
-    return PREFIX + field.upper()
+_RAISED = "Value error, "  # pydantic's words for a rule of our own
 
 
 def load_settings(**options: object) -> Settings:
@@ -35,7 +31,7 @@ def load_settings(**options: object) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        lines = [_line(detail, given.keys()) for detail in error.errors(include_url=False)]
+        lines = [line for detail in error.errors(include_url=False) for line in _lines(detail, given.keys())]
         raise CommandError(*lines, exit_code=ExitCode.USAGE) from None
     except (OSError, UnicodeDecodeError) as error:
         message = f".env cannot be read: {type(error).__name__}; it must be a text file in UTF-8"
@@ -58,11 +54,16 @@ def is_secret(field: str) -> bool:
     return annotation is SecretStr or SecretStr in getattr(annotation, "__args__", ())
 
 
-def _line(detail: ErrorDetails, options: AbstractSet[str]) -> str:
-    if not detail["loc"]:
-        return f"settings: {detail['msg']}"
+def _lines(detail: ErrorDetails, options: AbstractSet[str]) -> list[str]:
+    right = detail["msg"].removeprefix(_RAISED).replace("Input should be", "it must be", 1)
+    if not detail["loc"]:  # settings that do not go together: the lines name them
+        return right.splitlines()
     field = str(detail["loc"][0])
     name = "--" + field.replace("_", "-") if field in options else variable(field)
-    shown = "is wrong" if field not in Settings.model_fields or is_secret(field) else f"is {detail['input']!r:.60}"
-    right = detail["msg"].replace("Input should be", "it must be", 1)
-    return f"{name} {shown}; {right}"
+    return [f"{name} {_shown(field, detail['input'])}; {right}"]
+
+
+def _shown(field: str, value: object) -> str:
+    # Before an @ somebody may have written a password, as in a URL.
+    secret = field not in Settings.model_fields or is_secret(field) or "@" in str(value)
+    return "is wrong" if secret else f"is {value!r:.60}"

@@ -48,8 +48,9 @@ def run_demo_from_options(
     """Run the demo.
 
     Raises:
-        CommandError: The packages of the demo are not installed.
+        CommandError: The packages of the demo are not installed, or a setting is wrong.
     """
+    load_settings(bootstrap_servers=bootstrap_servers)  # before a database is started for nothing
     from rich.console import Console  # noqa: PLC0415 - `run` needs none
 
     try:
