@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from consumer.db.check import differences, format_differences
-from consumer.db.connection_errors import describe_connection_error
+from consumer.db.connection_errors import describe_connection_error, no_encryption
 from consumer.db.errors import is_transient, log_in_refused
 from consumer.db.own_check import look_at_own_schema
 from consumer.errors import StartupError, TransientError
@@ -43,7 +43,7 @@ async def check_database(database: Database, settings: Settings, clock: Clock, l
                 return await _schema_problem(connection, log)
         except Exception as error:
             line = describe_connection_error(error, url)
-            if is_transient(error) and not log_in_refused(error):
+            if is_transient(error) and not log_in_refused(error) and not no_encryption(error):
                 raise TransientError(line) from error
             raise StartupError(line, ExitCode.DATABASE) from error
 

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from consumer.client.errors import ClientError
-from consumer.kafka.connection import connection_arguments
+from consumer.kafka.connection import connection_arguments, no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -45,10 +45,7 @@ async def partitions_of(settings: Settings, topics: Collection[str]) -> Partitio
 
 def no_broker(settings: Settings, error: BaseException) -> ClientError:
     """Say that the cluster cannot be reached, where it was looked for, and what to check."""
-    return ClientError(
-        f"no broker answers at {settings.bootstrap_servers} ({type(error).__name__}); "
-        "is Kafka running, is FORECAST_BOOTSTRAP_SERVERS right?"
-    )
+    return ClientError(no_answer(settings, error))
 
 
 async def _ask(admin: Any, topics: Collection[str], servers: str) -> Partitions:

@@ -27,14 +27,11 @@ _HINTS: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     ),
     (
         (asyncpg.TooManyConnectionsError,),
-        "the server has no connection left: lower pool_size or raise max_connections",
+        "the server has no connection left: run fewer processes or raise max_connections",
     ),
     ((asyncpg.CannotConnectNowError,), "the server is starting up or shutting down: try again in a moment"),
     ((asyncpg.InsufficientPrivilegeError,), "the user may not connect or read: grant it the rights"),
-    (
-        (PoolTimeoutError,),
-        "no connection of the pool became free: raise pool_size or look for transactions that never end",
-    ),
+    ((PoolTimeoutError,), "no connection of the pool became free: look for transactions that never end"),
     ((ssl.SSLError,), "encryption failed: check sslmode and the certificates"),
     ((socket.gaierror,), "the host name is unknown: check it for a typo"),
     ((FileNotFoundError,), "no server listens on that socket: is it running, is the directory right?"),
@@ -43,6 +40,9 @@ _HINTS: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     ((ConnectionError, asyncpg.PostgresConnectionError), "the connection broke: is the server up?"),
     ((asyncpg.InterfaceError, OSError), "the connection failed: is the server up and reachable?"),
 )
+# asyncpg says so by a ConnectionError like any other, and it is no broken connection.
+_NO_TLS: Final = "rejected SSL upgrade"
+_NO_TLS_HINT: Final = "the server offers no encryption: check sslmode, or switch TLS on in the server"
 
 
 def describe_connection_error(error: BaseException, url: str) -> str:
@@ -53,11 +53,20 @@ def describe_connection_error(error: BaseException, url: str) -> str:
         url: The URL as it was given; its secrets are left out.
     """
     causes = list(_causes(error))
+    where = f"cannot use the database {safe_url(url)} (FORECAST_DATABASE_URL)"
+    for cause in causes:
+        if no_encryption(cause):
+            return f"{where}: {_NO_TLS_HINT} ({_first_line(cause)})"
     for kinds, hint in _HINTS:
         for cause in causes:
             if isinstance(cause, kinds):
-                return f"cannot use the database {safe_url(url)}: {hint} ({_first_line(cause)})"
-    return f"cannot use the database {safe_url(url)}: {_first_line(causes[-1])}"
+                return f"{where}: {hint} ({_first_line(cause)})"
+    return f"{where}: {_first_line(causes[-1])}"
+
+
+def no_encryption(error: BaseException) -> bool:
+    """Whether the URL demands encryption of a server that has none: no patience mends that."""
+    return isinstance(error, ConnectionError) and _NO_TLS in str(error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
@@ -50,11 +51,17 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen()  # until somebody listens, the kernel lets a second process bind the port as well
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name with a part that is too long is no OSError
         listener.close()
-        message = f"admin port {host}:{port} cannot be used: {error.strerror}; set FORECAST_ADMIN_PORT to a free one"
-        raise StartupError(message, ExitCode.ADMIN_PORT) from error
+        raise StartupError(_cannot_bind(host, port, error), ExitCode.ADMIN_PORT) from error
     return listener
+
+
+def _cannot_bind(host: str, port: int, error: OSError | UnicodeError) -> str:
+    why = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL:
+        return f"admin host {host!r} cannot be used: {why}; set FORECAST_ADMIN_HOST to an address of this machine"
+    return f"admin port {host}:{port} cannot be used: {why}; set FORECAST_ADMIN_PORT to a free one"
 
 
 def application(health: Health, metrics: Metrics) -> Starlette:

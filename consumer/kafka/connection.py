@@ -29,3 +29,12 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
         if settings.kafka_password is not None:
             arguments["sasl_plain_password"] = settings.kafka_password.get_secret_value()
     return arguments
+
+
+def no_answer(settings: Settings, error: BaseException) -> str:
+    """That no broker answers, where it was looked for, and what to check; a refused log-in looks the same."""
+    refusal = (
+        ", or does it refuse user, password or protocol" if settings.kafka_security_protocol != "PLAINTEXT" else ""
+    )
+    checks = f"is Kafka running, is FORECAST_BOOTSTRAP_SERVERS right{refusal}?"
+    return f"no broker answers at {settings.bootstrap_servers} ({type(error).__name__}); {checks}"

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import TransientError
 from consumer.exit_codes import ExitCode
-from consumer.kafka.connection import connection_arguments
+from consumer.kafka.connection import connection_arguments, no_answer
 from consumer.kafka.lenient import read_leniently
 from schemas.records import RawRecord
 
@@ -188,7 +188,7 @@ class RangeReader:
         return {place: entry.offset for place, entry in found.items() if entry is not None}
 
     def _away(self, error: BaseException) -> BrokerAwayError:
-        return BrokerAwayError(f"no broker answers at {self._settings.bootstrap_servers} ({type(error).__name__})")
+        return BrokerAwayError(no_answer(self._settings, error))
 
     async def _stop(self) -> None:
         try:

@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from consumer.errors import TransientError
-from consumer.kafka.connection import connection_arguments
+from consumer.kafka.connection import connection_arguments, no_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,7 +114,7 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
             await _start(admin)
             yield admin
     except (KafkaConnectionError, TimeoutError, OSError) as error:
-        raise TransientError(f"no broker answers at {settings.bootstrap_servers}: {type(error).__name__}") from error
+        raise TransientError(no_answer(settings, error)) from error
     except KafkaError as error:
         message = f"the broker at {settings.bootstrap_servers} refuses: {type(error).__name__}: {error}"
         raise TransientError(message) from error

@@ -68,6 +68,16 @@ async def test_database_name_that_does_not_exist_is_not_waited_for(postgres_url:
     assert "nosuchdatabase" in str(error)
 
 
+async def test_server_without_encryption_is_not_waited_for(postgres_url: str) -> None:
+    """Encryption that the URL demands and the server does not have is told at once, with what to check."""
+    error = await refusal(
+        f"{postgres_url}{'&' if '?' in postgres_url else '?'}sslmode=require", startup_wait_seconds=60.0
+    )
+    assert error.exit_code is ExitCode.DATABASE
+    assert "FORECAST_DATABASE_URL" in str(error)
+    assert "offers no encryption: check sslmode" in str(error)
+
+
 async def test_unreachable_database_is_one_line() -> None:
     """Nobody at the address: one line with the address and the exit code of databases, never the password."""
     error = await refusal("postgresql://u:geheim@127.0.0.1:1/db")
@@ -108,10 +118,10 @@ async def test_patience_ends() -> None:
 
 
 async def test_absent_broker_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody at the bootstrap address: one line and the exit code of brokers."""
+    """Nobody at the bootstrap address: one line, the setting to look at and the exit code of brokers."""
     monkeypatch.setattr("consumer.kafka.topics.ADMIN_SECONDS", 3.0)
     settings = Settings(bootstrap_servers="127.0.0.1:1", startup_wait_seconds=0.0)
-    with pytest.raises(StartupError, match=r"127\.0\.0\.1:1") as caught:
+    with pytest.raises(StartupError, match=r"127\.0\.0\.1:1.*is FORECAST_BOOTSTRAP_SERVERS right\?$") as caught:
         await check_broker(settings, ManualClock(), CapturedLog().log)
     assert caught.value.exit_code is ExitCode.BROKER
 

@@ -198,6 +198,15 @@ def test_busy_admin_port_is_one_clear_line() -> None:
     first.close()
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "x" * 70])
+def test_admin_host_that_is_not_ours_is_named(host: str) -> None:
+    """An address of another machine, or a name that is none, is the host's fault: another port would not help."""
+    with pytest.raises(StartupError, match=rf"admin host '{host}' .*; set FORECAST_ADMIN_HOST") as caught:
+        bind(host, 0)
+    assert caught.value.exit_code == ExitCode.ADMIN_PORT
+    assert "FORECAST_ADMIN_PORT" not in str(caught.value)
+
+
 async def test_port_is_free_after_the_service() -> None:
     """The listener is closed with its server, and the port can be taken again."""
     listener = bind("127.0.0.1", 0)

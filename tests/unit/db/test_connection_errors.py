@@ -19,11 +19,15 @@ REASONS: list[tuple[BaseException, str]] = [
     (asyncpg.InvalidCatalogNameError("database does not exist"), "database does not exist: create it"),
     (TimeoutError(), "no answer in time"),
     (FileNotFoundError(2, "No such file"), "no server listens on that socket"),
-    (asyncpg.TooManyConnectionsError("sorry, too many clients already"), "no connection left"),
+    (
+        asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+        "run fewer processes or raise max_connections",
+    ),
     (asyncpg.CannotConnectNowError("the database system is starting up"), "starting up"),
     (asyncpg.InsufficientPrivilegeError("permission denied"), "may not connect or read"),
-    (PoolTimeoutError("QueuePool limit reached"), "no connection of the pool"),
+    (PoolTimeoutError("QueuePool limit reached"), "became free: look for transactions"),
     (ssl.SSLError("handshake failed"), "encryption failed"),
+    (ConnectionError('PostgreSQL server at "db:5432" rejected SSL upgrade'), "offers no encryption: check sslmode"),
     (ConnectionResetError("reset by peer"), "the connection broke"),
     (asyncpg.InterfaceError("connection is closed"), "the connection failed"),
 ]
@@ -34,7 +38,7 @@ def test_each_reason_has_its_hint(error: BaseException, hint: str) -> None:
     """A reason is one line with a hint, the address and no password."""
     line = describe_connection_error(error, URL)
     assert hint in line
-    assert "db.example:5432/plan" in line
+    assert "db.example:5432/plan (FORECAST_DATABASE_URL)" in line
     assert "secret" not in line
     assert "\n" not in line
 
