@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 import typer
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from consumer.cli.failure import say
-from consumer.cli.work.loading import is_secret, load_settings
+from consumer.cli.work.loading import is_secret, load_settings, say_unknown_names
 from consumer.cli.work.printing import print_json, print_table
 from consumer.db.database import safe_url
-from consumer.setting_rules import PREFIX, variable
+from consumer.setting_rules import variable
 from consumer.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 MASK: Final = "********"
-_NO_SETTINGS: Final = (f"{PREFIX}DEBUG", f"{PREFIX}TEST_")  # of the command line, and of the project's own tests
 
 
 def print_settings(*, as_json: bool) -> None:
@@ -37,10 +34,7 @@ def print_settings(*, as_json: bool) -> None:
         print_json([dict(zip(("variable", "value", "description"), row, strict=True)) for row in rows])
     else:
         print_table(("variable", "value", "meaning"), rows)
-    known = {row[0] for row in rows}
-    for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known and not name.startswith(_NO_SETTINGS):
-            say(f"warning: {name} is set, but there is no such setting")
+    say_unknown_names()
 
 
 def print_env_example() -> None:

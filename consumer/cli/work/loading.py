@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr, ValidationError
+from pydantic_settings import DotEnvSettingsSource
 
-from consumer.cli.failure import CommandError, debugging
+from consumer.cli.failure import CommandError, debugging, say
 from consumer.exit_codes import ExitCode
-from consumer.setting_rules import variable
+from consumer.setting_rules import PREFIX, variable
 from consumer.settings import Settings
 from consumer.telemetry.logs import configure
 
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-_RAISED = "Value error, "  # pydantic's words for a rule of our own
+_RAISED: Final = "Value error, "  # pydantic's words for a rule of our own
+# Of the command line, of tests that end the process, and of the project's own tests.
+_NO_SETTINGS: Final = tuple(PREFIX + name for name in ("DEBUG", "FAILPOINT", "TEST_"))
 
 
 def load_settings(**options: object) -> Settings:
@@ -32,6 +37,7 @@ def load_settings(**options: object) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         lines = [line for detail in error.errors(include_url=False) for line in _lines(detail, given.keys())]
+        say_unknown_names()  # what is wrong may be so because its variable is mistyped
         raise CommandError(*lines, exit_code=ExitCode.USAGE) from None
     except (OSError, UnicodeDecodeError) as error:
         message = f".env cannot be read: {type(error).__name__}; it must be a text file in UTF-8"
@@ -41,11 +47,36 @@ def load_settings(**options: object) -> Settings:
 def load_for_tool() -> Settings:
     """The same for a command that is no service: its libraries keep quiet, its own lines tell what is wrong."""
     settings = load_settings()
+    say_unknown_names()
     if not debugging():
         configure("console", "error")
         # What aiokafka logs on the way to an error, the error's own line says better.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     return settings
+
+
+def unknown_names() -> dict[str, str | None]:
+    """What looks like a setting in the environment or ``.env`` and is none, with the setting that is closest to it."""
+    known = [variable(field) for field in Settings.model_fields]
+    lines = DotEnvSettingsSource(Settings).env_vars if Path(".env").is_file() else ()  # a pipe is read only once
+    given = {name.upper() for name in (*os.environ, *lines)}
+    odd = [name for name in given.difference(known) if name.startswith(PREFIX) and not name.startswith(_NO_SETTINGS)]
+    return {name: _closest(name, known) for name in sorted(odd)}
+
+
+def say_unknown_names() -> None:
+    """A line on stderr for each name that is no setting: who mistypes one would get its default without a word."""
+    for name, closest in unknown_names().items():
+        hint = "" if closest is None else f"; did you mean {closest}?"
+        say(f"warning: {name} is set, but there is no such setting{hint}")
+
+
+def _closest(name: str, known: list[str]) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
+    # Without the prefix, which all have and which would make any two of them alike.
+    found = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], n=1)
+    return PREFIX + found[0] if found else None
 
 
 def is_secret(field: str) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from consumer.cli.failure import CommandError
 from consumer.cli.loading_code import kept_for_good
 from consumer.cli.work.database_url import check_database_url
-from consumer.cli.work.loading import load_settings
+from consumer.cli.work.loading import load_settings, say_unknown_names, unknown_names
 from consumer.exit_codes import ExitCode
-from consumer.telemetry.logs import configure
+from consumer.telemetry.logs import configure, get_logger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,8 @@ def run_from_options(*, roles: str | None, admin_port: int | None, log_format: s
         message = f"{name} is empty; it must name at least one of intake,worker,relay"
         raise CommandError(message, exit_code=ExitCode.USAGE)
     configure(settings.log_format, settings.log_level)
+    for name, closest in unknown_names().items():
+        get_logger("settings").warning("unknown_setting", variable=name, closest=closest)
     with kept_for_good():
         from consumer.bootstrap import run_service  # noqa: PLC0415 - after the settings were found good
 
@@ -51,6 +53,7 @@ def run_demo_from_options(
         CommandError: The packages of the demo are not installed, or a setting is wrong.
     """
     load_settings(bootstrap_servers=bootstrap_servers)  # before a database is started for nothing
+    say_unknown_names()
     from rich.console import Console  # noqa: PLC0415 - `run` needs none
 
     try:

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from consumer.cli.failure import CommandError
-from consumer.cli.work import configuration
+from consumer.cli.work import configuration, service
 from consumer.cli.work.database_url import check_database_url
-from consumer.cli.work.loading import is_secret, load_settings
+from consumer.cli.work.loading import is_secret, load_settings, unknown_names
 from consumer.exit_codes import ExitCode
 from consumer.setting_rules import variable
 from consumer.settings import Settings
+from tests.fakes import CapturedLog
 from tests.unit.cli.invoking import invoke
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "geheim-4711"
+WARNING = "forecast-consumer: warning: "
 URL = f"postgresql://user:{SECRET}@db.example:5432/planning"
 
 
@@ -107,11 +109,45 @@ def test_config_table_shows_no_secret() -> None:
     assert SECRET not in result.output
 
 
-def test_misspelt_variable_is_told() -> None:
-    """A variable that names no setting is pointed out; those of tests and debugging are not."""
-    env = {"FORECAST_ADMIN_PROT": "1", "FORECAST_DEBUG": "0", "FORECAST_TEST_BROKER": "embedded"}
-    result = invoke("config", env=env)
-    assert result.stderr == "forecast-consumer: warning: FORECAST_ADMIN_PROT is set, but there is no such setting\n"
+@pytest.mark.parametrize("arguments", [("config",), ("send", "train", "--dry-run")], ids=" ".join)
+def test_misspelt_variable_is_told(arguments: tuple[str, ...]) -> None:
+    """A variable that names no setting is pointed out, with the closest; those of tests and debugging are not."""
+    env = {"FORECAST_ADMIN_PROT": "1", "FORECAST_DEBUG": "0", "FORECAST_TEST_BROKER": "embedded", "FORECAST_XY": "1"}
+    env |= {"FORECAST_FAILPOINT": "x", "FORECAST_FAILPOINT_LOG": "y"}
+    assert invoke(*arguments, env=env).stderr.splitlines() == [
+        f"{WARNING}FORECAST_ADMIN_PROT is set, but there is no such setting; did you mean FORECAST_ADMIN_PORT?",
+        f"{WARNING}FORECAST_XY is set, but there is no such setting",
+    ]
+
+
+def test_misspelt_variable_is_told_beside_what_it_left_wrong() -> None:
+    """A setting that is missing because its name was mistyped comes with the name."""
+    env = {"FORECAST_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "FORECAST_KAFKA_PASSWORD": SECRET}
+    warning, line = lines_of({**env, "FORECAST_KAFKA_USERNMAE": "u"})
+    assert warning.endswith("did you mean FORECAST_KAFKA_USERNAME?")
+    assert "FORECAST_KAFKA_USERNAME is empty" in line
+
+
+def test_misspelt_line_of_the_env_file_is_told(tmp_path: Path) -> None:
+    """A line of ``.env`` is looked at like a variable; what is of other programs is left alone."""
+    tmp_path.joinpath(".env").write_text("POSTGRES_PORT=5432\nFORECAST_DATABSE_URL=x\nFORECAST_GROUP_ID=ours\n")
+    assert unknown_names() == {"FORECAST_DATABSE_URL": "FORECAST_DATABASE_URL"}
+
+
+def test_service_logs_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service starts all the same, and its log has a warning."""
+    captured = CapturedLog()
+
+    async def run_service(_: Settings) -> ExitCode:
+        return ExitCode.OK
+
+    monkeypatch.setattr("consumer.bootstrap.run_service", run_service)
+    monkeypatch.setattr(service, "configure", lambda *_: None)
+    monkeypatch.setattr(service, "get_logger", lambda _: captured.log)
+    assert invoke("run", env={"FORECAST_DATABSE_URL": "x"}).exit_code == ExitCode.OK
+    (line,) = captured.entries
+    assert (line["event"], line["log_level"]) == ("unknown_setting", "warning")
+    assert (line["variable"], line["closest"]) == ("FORECAST_DATABSE_URL", "FORECAST_DATABASE_URL")
 
 
 def test_env_example_is_the_defaults(tmp_path: Path) -> None:
