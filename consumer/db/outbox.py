@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from bisect import bisect_right
 from contextlib import suppress
 from functools import partial
@@ -139,13 +140,13 @@ class SqlOutbox:
 
     Args:
         database: Where the rows are.
-        owner: The name of this process in the relay's lease.
+        owner: The name of this process in the relay's lease; two processes may have been given the same.
         known: Filled by sessions of this process's database that ``share`` it.
     """
 
     def __init__(self, database: Database, *, owner: str, known: KnownMessages | None = None) -> None:
         self._database = database
-        self._owner = owner
+        self._owner = f"{owner}/{secrets.token_hex(4)}"  # or both of one name would hold the lease
         self._known = KnownMessages() if known is None else known
 
     @transient_errors

@@ -154,7 +154,20 @@ async def test_one_relay_at_a_time_and_takeover_after_its_lease(store: Store) ->
     await store.execute("UPDATE forecast_consumer.role_lease SET expires_at = now() - interval '1 s'")
     assert await second.hold(30.0)
     assert not await first.hold(30.0)
-    assert await store.rows("SELECT owner, epoch FROM forecast_consumer.role_lease") == [("r2", 2)]
+    lease = "SELECT split_part(owner, '/', 1), epoch FROM forecast_consumer.role_lease"
+    assert await store.rows(lease) == [("r2", 2)]
+
+
+async def test_relays_of_one_name_do_not_both_hold(store: Store) -> None:
+    """Processes that were given the same name are two for the lease: one holds it, and only that one gives it up."""
+    first, second = store.outbox("same"), store.outbox("same")
+    assert await first.hold(30.0)
+    assert not await second.hold(30.0)
+    await second.let_go()
+    assert not await second.hold(30.0)
+    assert await first.hold(30.0)
+    await first.let_go()
+    assert await second.hold(30.0)
 
 
 async def test_relay_that_leaves_lets_the_next_one_in_at_once(store: Store) -> None:
