@@ -109,6 +109,9 @@ class RangeReader:
             async with asyncio.timeout(OPEN_SECONDS):
                 self._consumer.assign(self._places)
                 await self._consumer.start()
+                # aiokafka's stop cancels a task that start made, and minds only if the task has begun to run: it
+                # begins here, for where nothing is to be read nothing below waits for the broker.
+                await asyncio.sleep(0)
                 self._spans = await self._find_spans()
         except BaseException as error:
             await self._stop()

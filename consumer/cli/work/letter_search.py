@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from consumer.cli.failure import say
 from consumer.cli.work.progress import progress_bar
+from consumer.cli.work.ranges import check_partitions
 from consumer.client.partitions import partitions_of
 from consumer.db.letters import SqlLetterDecisions
 from consumer.kafka.ranges import LogRange, RangeReader
@@ -112,6 +113,8 @@ async def read_letters(
     """The letters that match, batch after batch, whatever was decided about them."""
     topic = settings.topic_dlq
     found = await partitions_of(settings, [topic])
+    named = ((f"position {partition}/{offset}", partition) for partition, offset in sorted(query.positions))
+    check_partitions(topic, found[topic], named)
     async with RangeReader(settings, found, query.wanted) as reader:
         with progress_bar(label, reader.total, quiet=quiet) as advance:
             async with aclosing(reader.read(topic)) as pieces:

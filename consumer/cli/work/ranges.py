@@ -28,7 +28,12 @@ def log_range(
     begin, end = _moment("--from", since), _moment("--to", until)
     if begin is not None and end is not None and begin >= end:
         raise wrong(f"--from {since} is not before --to {until}; the range would be empty")
-    return LogRange(begin, end, _offsets("--from-offset", first), _offsets("--to-offset", last))
+    starts, ends = _offsets("--from-offset", first), _offsets("--to-offset", last)
+    for partition in starts.keys() & ends.keys():
+        if starts[partition] >= ends[partition]:
+            here, there = (f"{partition}:{offset[partition]}" for offset in (starts, ends))
+            raise wrong(f"--from-offset {here} is not before --to-offset {there}; the range would be empty")
+    return LogRange(begin, end, starts, ends)
 
 
 def positions(texts: Iterable[str]) -> frozenset[tuple[int, int]]:
@@ -52,6 +57,23 @@ def around(wanted: Iterable[tuple[int, int]]) -> LogRange:
         first[partition] = min(offset, first.get(partition, offset))
         last[partition] = max(offset + 1, last.get(partition, 0))
     return LogRange(first=first, last=last)
+
+
+def check_partitions(topic: str, there: Sequence[int], named: Iterable[tuple[str, int]]) -> None:
+    """See that the topic has the partitions that options or positions name.
+
+    Args:
+        topic: For the message.
+        there: The numbers of its partitions.
+        named: What names a partition, and its number.
+
+    Raises:
+        CommandError: It does not have one of them.
+    """
+    for what, partition in named:
+        if partition not in there:
+            has = f"{there[0]} to {there[-1]}" if len(there) > 1 else f"only {there[0]}"
+            raise wrong(f"{what} names partition {partition}; {topic} has {has}")
 
 
 def wrong(message: str) -> CommandError:

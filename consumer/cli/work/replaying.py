@@ -13,7 +13,7 @@ from consumer.cli.work.connecting import open_database
 from consumer.cli.work.loading import load_for_tool
 from consumer.cli.work.printing import print_json, print_table
 from consumer.cli.work.progress import confirm, progress_bar
-from consumer.cli.work.ranges import wrong
+from consumer.cli.work.ranges import check_partitions, wrong
 from consumer.cli.work.replay_plan import ordered_topics
 from consumer.client.partitions import partitions_of
 from consumer.clock import SystemClock
@@ -81,6 +81,8 @@ def replay_from_options(plan: ReplayPlan, *, yes: bool, as_json: bool) -> None:
 
 async def _replay(settings: Settings, plan: ReplayPlan, topics: list[str], *, quiet: bool) -> dict[str, Tally]:
     found = await partitions_of(settings, topics)
+    for option, offsets in (("--from-offset", plan.wanted.first), ("--to-offset", plan.wanted.last)):
+        check_partitions(topics[0], found[topics[0]], ((option, partition) for partition in offsets))
     async with open_database() as database, RangeReader(settings, found, plan.wanted) as reader:
         if not plan.dry_run:
             # What intake cannot write it refuses record by record: a missing column would refuse them all.

@@ -105,6 +105,12 @@ async def test_empty_topic_is_read_at_once(topics: Topics) -> None:
     assert await read(topics, LogRange(), topics.train) == ([], 0, 0)
 
 
+async def test_partition_that_is_not_there_has_nothing(topics: Topics) -> None:
+    """A reader that is closed before it has asked the broker anything closes like any other."""
+    await topics.create(topics.train)
+    assert await read(topics, LogRange(first={99: 0}), topics.train) == ([], 0, 0)
+
+
 async def test_absent_broker_is_told() -> None:
     """Without a broker the reader does not open, and says where it looked."""
     address = f"127.0.0.1:{free_port()}"

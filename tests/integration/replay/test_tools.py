@@ -70,6 +70,26 @@ async def test_letter_of_an_unknown_topic_is_not_put_back(topics: Topics, enviro
     assert back.headers == (("idempotency-key", b"3/14/1014"),)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("replay", "predict", "--from-offset", "99:0", "--dry-run"), "--from-offset names partition 99; "),
+        (("replay", "predict", "--to-offset", "7:3"), "--to-offset names partition 7; "),
+        (("dlq", "show", "99/0"), "position 99/0 names partition 99; "),
+        (("dlq", "retry", "0/0", "99/0", "--dry-run"), "position 99/0 names partition 99; "),
+    ],
+)
+async def test_absent_partition_is_a_usage_error(
+    topics: Topics, environment: dict[str, str], arguments: tuple[str, ...], told: str
+) -> None:
+    """Who names a partition that the topic does not have is told which ones it has."""
+    await topics.create(topics.predict, topics.dlq, partitions=4)  # as many as the embedded broker has
+    topic = {"replay": topics.predict, "dlq": topics.dlq}[arguments[0]]
+    result = await cli(*(topics.predict if word == "predict" else word for word in arguments), env=environment)
+    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    assert result.stderr == f"forecast-consumer: {told}{topic} has 0 to 3\n"
+
+
 async def test_replay_is_told_to_people(topics: Topics, environment: dict[str, str]) -> None:
     """A dry run says what would happen, the replay that it is done, and what other policy would help."""
     await topics.create()

@@ -47,6 +47,13 @@ def test_empty_time_range_is_refused() -> None:
         log_range("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z")
 
 
+@pytest.mark.parametrize("last", ["0:1", "0:5"])
+def test_empty_offset_range_is_refused(last: str) -> None:
+    """Offsets that leave nothing between them are a mistake as well, and say where."""
+    with pytest.raises(CommandError, match=f"--from-offset 0:5 is not before --to-offset {last}"):
+        log_range(None, None, ["1:7", "0:5"], ["1:8", last])
+
+
 def test_range_has_its_start_and_not_its_end() -> None:
     """A record at the first bound is in the range, one at the last is not, one without a time is in neither."""
     bounds = log_range("1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z")
