@@ -36,7 +36,7 @@ def replay(
         bool, typer.Option("--older", help="For missing: also records older than keep_days, which may have run.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, do nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a rerun.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a rerun or --older.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read command topics again, by time or offset range, and repair, repeat or tell again what came of them.

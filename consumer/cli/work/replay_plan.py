@@ -1,4 +1,4 @@
-"""What a replay is asked to do: its topics in order, and its name."""
+"""What a replay is asked to do: its topics in order, its name, and the question before it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from consumer.cli.failure import say
+from consumer.cli.work.progress import confirm
 from consumer.cli.work.ranges import wrong
+from consumer.replay.tally import ReplayPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from consumer.kafka.ranges import LogRange
-    from consumer.replay.tally import ReplayPolicy
     from consumer.settings import Settings
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_RERUN_WARNING: Final = (
+    "a rerun makes a new execution of every command in the range that has one; planning reads the newest FORECAST "
+    "that is CONCLUIDO, so a predict that runs again takes the place of those that came after it."
+)
+_OLDER_WARNING: Final = (
+    "of commands older than keep_days the service may have forgotten that they ran: with --older those run again, and "
+    "a predict that runs again takes the place of those that came after it; --dry-run shows how many would run."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +74,21 @@ def checked_replay_id(text: str) -> str:
     if not _ID.fullmatch(text):
         raise wrong(f"--replay-id is {text!r}; it must be 1 to 64 of A-Z a-z 0-9 . _ -")
     return text
+
+
+def ask_before(plan: ReplayPlan, topics: Sequence[str], *, yes: bool) -> None:
+    """Say what running commands again means, and go on only if it is wanted.
+
+    Raises:
+        CommandError: Nobody is there to be asked, and ``--yes`` was not given.
+        typer.Abort: The answer is no.
+    """
+    names = ", ".join(topics)
+    if plan.policy is ReplayPolicy.RERUN:
+        say(f"replay id {plan.replay_id}: again with it makes nothing new; another --replay-id runs them once more")
+        if not plan.dry_run:
+            say(_RERUN_WARNING)
+            confirm(f"Run the commands of {names} again?", yes=yes)
+    elif plan.policy is ReplayPolicy.MISSING and plan.older and not plan.dry_run:
+        say(_OLDER_WARNING)
+        confirm(f"Run the older commands of {names} nevertheless?", yes=yes)

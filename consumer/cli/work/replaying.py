@@ -12,9 +12,9 @@ from consumer.cli.failure import CommandError, say
 from consumer.cli.work.connecting import open_database
 from consumer.cli.work.loading import load_for_tool
 from consumer.cli.work.printing import print_json, print_table
-from consumer.cli.work.progress import confirm, progress_bar
+from consumer.cli.work.progress import progress_bar
 from consumer.cli.work.ranges import check_partitions, wrong
-from consumer.cli.work.replay_plan import ordered_topics
+from consumer.cli.work.replay_plan import ask_before, ordered_topics
 from consumer.client.partitions import partitions_of
 from consumer.clock import SystemClock
 from consumer.db.inbox import SqlInbox
@@ -46,10 +46,6 @@ _COLUMNS: Final = {
     ReplayPolicy.REEMIT: ("records", "reemitted", "events", "duplicates", "running", "never_ran", "cancels", "bad"),
     ReplayPolicy.RERUN: ("records", "run", "duplicates", "never_ran", "cancels", "bad"),
 }
-_RERUN_WARNING: Final = (
-    "a rerun makes a new execution of every command in the range that has one; planning reads the newest FORECAST "
-    "that is CONCLUIDO, so a predict that runs again takes the place of those that came after it."
-)
 
 
 class Policy(Protocol):
@@ -70,11 +66,7 @@ def replay_from_options(plan: ReplayPlan, *, yes: bool, as_json: bool) -> None:
     topics = ordered_topics(settings, plan.topics)
     if len(topics) > 1 and (plan.wanted.first or plan.wanted.last):
         raise wrong("--from-offset and --to-offset are of one topic; name one TOPIC")
-    if plan.policy is ReplayPolicy.RERUN:
-        say(f"replay id {plan.replay_id}: again with it makes nothing new; another --replay-id runs them once more")
-        if not plan.dry_run:
-            say(_RERUN_WARNING)
-            confirm(f"Run the commands of {', '.join(topics)} again?", yes=yes)
+    ask_before(plan, topics, yes=yes)
     tallies = asyncio.run(_replay(settings, plan, topics, quiet=as_json))
     _show(plan, tallies, as_json=as_json)
 

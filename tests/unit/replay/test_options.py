@@ -29,6 +29,7 @@ __all__ = ["isolated"]
         (("replay", "forecast.train", "forecast.predict", "--from-offset", "0:1"), "name one TOPIC"),
         (("replay", "forecast.train", "--replay-id", "a b"), "--replay-id is 'a b'; it must be"),
         (("replay", "forecast.train", "--policy", "rerun"), "Give --yes to do it, or --dry-run"),
+        (("replay", "forecast.train", "--older"), "Give --yes to do it, or --dry-run"),
         (("dlq", "retry"), "of which letters?"),
         (("dlq", "discard", "--again"), "of which letters?"),
         (("dlq", "show", "12"), "position '12' is not P/O"),
