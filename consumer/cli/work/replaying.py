@@ -76,10 +76,10 @@ async def _replay(settings: Settings, plan: ReplayPlan, topics: list[str], *, qu
     for option, offsets in (("--from-offset", plan.wanted.first), ("--to-offset", plan.wanted.last)):
         check_partitions(topics[0], found[topics[0]], ((option, partition) for partition in offsets))
     async with open_database() as database, RangeReader(settings, found, plan.wanted) as reader:
-        if not plan.dry_run:
-            # What intake cannot write it refuses record by record: a missing column would refuse them all.
-            at_once = settings.model_copy(update={"startup_wait_seconds": 0.0})
-            await check_database(database, at_once, SystemClock(), get_logger("replay"))
+        # What intake cannot write it refuses record by record: a missing column would refuse them all. A dry run
+        # looks commands up in the same tables.
+        at_once = settings.model_copy(update={"startup_wait_seconds": 0.0})
+        await check_database(database, at_once, SystemClock(), get_logger("replay"))
         policy = _policy(settings, plan, database)
         total = reader.total if plan.limit is None else min(reader.total, plan.limit)
         with progress_bar(f"replay {plan.policy}", total, quiet=quiet) as advance:

@@ -104,9 +104,14 @@ async def test_replay_is_told_to_people(topics: Topics, environment: dict[str, s
     assert counts == {topics.predict: (1, 1), topics.cancel: (0, 0)}
 
 
-async def test_nothing_is_replayed_into_a_database_without_our_tables(topics: Topics, database_url: str) -> None:
-    """A database that is not as it must be is told of before any record is refused for it."""
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--policy", "reemit", "--dry-run")], ids=" ".join)
+async def test_nothing_is_replayed_into_a_database_without_our_tables(
+    topics: Topics, database_url: str, options: tuple[str, ...]
+) -> None:
+    """A database that is not as it must be is told of before any record is refused for it, or looked up in it."""
     await topics.create()
     await publish(topics, (topics.predict, record(event_id="a")))
     env = {**topics.environment, "FORECAST_DATABASE_URL": database_url}
-    assert (await cli("replay", topics.predict, env=env)).exit_code == ExitCode.SCHEMA
+    result = await cli("replay", topics.predict, *options, env=env)
+    assert (result.exit_code, result.stdout) == (ExitCode.SCHEMA, "")
+    assert "the database differs from the mapping" in result.stderr
