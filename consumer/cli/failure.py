@@ -1,5 +1,6 @@
 """Errors as people read them: one line each, with a hint; a traceback only for who asks."""
 
+import sys
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -66,4 +67,5 @@ def explained(error: Exception) -> CommandError:
 
 def say(line: str) -> None:
     """A line for people, on stderr: stdout is for what the command was asked for."""
-    typer.echo(f"{PROGRAM}: {line}", err=True)
+    # By name, for with err=True the line is written past a progress bar, which then wipes it away.
+    typer.echo(f"{PROGRAM}: {line}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from consumer.client.events import Event
     from consumer.client.inbox import SentCommand
 
+SILENCE_SECONDS: Final = 10.0  # a service that works has told PENDENTE long before
 _SILENCE_HINT: Final = "is the service running? A command whose id was used before is not run again"
 
 
@@ -84,8 +86,11 @@ async def follow(client: ForecastClient, sent: SentCommand, seconds: float | Non
     last: Event | None = None
     with ExitStack() as stack:
         view = _view(sent.kind, stack, as_json=as_json)
+        silence = asyncio.get_running_loop().call_later(SILENCE_SECONDS, _say_silent, sent)
+        stack.callback(silence.cancel)
         try:
             async for event in client.follow(sent, seconds):
+                silence.cancel()
                 view.show(event)
                 last = event if event.terminal or last is None else last
         except TimeoutError:
@@ -108,6 +113,10 @@ def _view(kind: TopicKind, stack: ExitStack, *, as_json: bool) -> View:
         TextColumn("{task.fields[state]}  {task.fields[rest]}", markup=False),
     )
     return BarView(stack.enter_context(Progress(*columns, console=to)), kind)
+
+
+def _say_silent(sent: SentCommand) -> None:
+    say(f"nothing is heard of command {sent.id} yet: {_SILENCE_HINT}; still waiting, Ctrl-C ends it")
 
 
 def _timed_out(sent: SentCommand, first: Event | None, seconds: float | None) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from datetime import UTC, datetime
@@ -9,7 +10,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from consumer.cli.failure import TIMED_OUT
+from consumer.cli.failure import TIMED_OUT, say
+from consumer.cli.work import following
 from consumer.cli.work.event_lines import event_line
 from consumer.cli.work.following import BarView, follow
 from consumer.client.inbox import SentCommand
@@ -27,21 +29,29 @@ MOMENT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class FakeClient:
-    """Tells prepared events; then it ends, or the time is up."""
+    """Tells prepared events after some seconds; then it ends, or the time is up."""
 
-    def __init__(self, *events: Event, late: bool = False) -> None:
+    def __init__(self, *events: Event, late: bool = False, after: float = 0.0) -> None:
         self._events = events
         self._late = late
+        self._after = after
 
     async def follow(self, _sent: SentCommand, _seconds: float | None) -> AsyncIterator[Event]:
+        await asyncio.sleep(self._after)
         for item in self._events:
             yield item
         if self._late:
             raise TimeoutError
 
 
-async def outcome(*events: Event, kind: TopicKind = TopicKind.TRAIN, late: bool = False, as_json: bool = False) -> int:
-    client = cast("ForecastClient", FakeClient(*events, late=late))
+async def outcome(
+    *events: Event,
+    kind: TopicKind = TopicKind.TRAIN,
+    late: bool = False,
+    as_json: bool = False,
+    after: float = 0.0,
+) -> int:
+    client = cast("ForecastClient", FakeClient(*events, late=late, after=after))
     return await follow(client, SentCommand(kind, SOURCE, COMMAND, "t", None, MOMENT), 5.0, as_json=as_json)
 
 
@@ -91,6 +101,30 @@ async def test_silence_is_a_timeout_with_a_hint(capsys: pytest.CaptureFixture[st
     assert "is the service running?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_silence_is_told_of_once_while_it_lasts(
+    *, as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wait without a bound says on stderr what may be the matter, and goes on; it may be a repeated command."""
+    monkeypatch.setattr(following, "SILENCE_SECONDS", 0.01)
+    assert await outcome(event(status("CONCLUIDO", 2)), after=0.1, as_json=as_json) == ExitCode.OK
+    told = capsys.readouterr().err
+    assert told.count("A command whose id was used before is not run again") == 1
+    assert f"nothing is heard of command {COMMAND}" in told
+
+
+async def test_answer_in_time_ends_the_silence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once the service has answered, a long computation is no reason to doubt."""
+    monkeypatch.setattr(following, "SILENCE_SECONDS", 0.05)
+    client = cast("ForecastClient", FakeClient(event(status("PENDENTE", 1)), late=True))
+    sent = SentCommand(TopicKind.TRAIN, SOURCE, COMMAND, "t", None, MOMENT)
+    await follow(client, sent, 5.0, as_json=False)
+    await asyncio.sleep(0.1)
+    assert "nothing is heard" not in capsys.readouterr().err
+
+
 async def test_timeout_of_a_running_execution_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     """Once the execution is known, its id is in the line."""
     assert await outcome(event(status("PENDENTE", 1)), late=True) == TIMED_OUT
@@ -119,6 +153,15 @@ def test_bar_follows_percent_and_step() -> None:
         assert task.percentage == 40
         view.show(event(status("CONCLUIDO", 3)))
         assert (task.percentage, task.fields["state"]) == (100, "CONCLUIDO")
+
+
+def test_line_for_people_stands_above_the_bar() -> None:
+    """What is said while a bar is shown goes through it: the bar's next picture would wipe it away."""
+    screen = io.StringIO()
+    with Progress(console=Console(file=screen, force_terminal=True, width=100)) as progress:
+        progress.add_task("predict", total=100)
+        say("is the service running?")
+    assert "forecast-consumer: is the service running?\n" in screen.getvalue()
 
 
 def test_failed_bar_stays_where_it_was() -> None:
