@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consumer.cli.options import JsonOption
+from schemas.enums import RejectionCode
 
 if TYPE_CHECKING:
     from consumer.cli.work.letter_search import LetterQuery
@@ -15,7 +16,10 @@ app = typer.Typer(name="dlq", help="Dead letters: what was refused, and what to 
 Positions = Annotated[
     list[str] | None, typer.Argument(metavar="[P/O]...", help="Positions as `dlq list` shows them.", show_default=False)
 ]
-Reason = Annotated[list[str] | None, typer.Option(help="Only with this code, such as unknown-user; repeat it.")]
+Reason = Annotated[
+    list[RejectionCode] | None,
+    typer.Option(metavar="CODE", help="Only with this code, such as unknown-user; repeat it."),
+]
 Topic = Annotated[list[str] | None, typer.Option(help="Only records of this topic; repeat it.")]
 Since = Annotated[str | None, typer.Option("--from", help="Dead letters from this time on, 2026-11-23T12:00:00Z.")]
 Until = Annotated[str | None, typer.Option("--to", help="Dead letters before this time.")]
@@ -98,7 +102,7 @@ def discard(
 
 def _query(
     places: list[str] | None,
-    reason: list[str] | None,
+    reason: list[RejectionCode] | None,
     topic: list[str] | None,
     since: str | None,
     until: str | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from consumer.cli.options import JsonOption, LimitOption
-from schemas.enums import StatusExecucao, TipoExecucao
+from schemas.enums import ModeloForecast, StatusExecucao, TipoExecucao
 
 executions_app = typer.Typer(name="executions", help="Executions as the database has them.", no_args_is_help=True)
 models_app = typer.Typer(name="models", help="Trained models.", no_args_is_help=True)
@@ -40,7 +40,7 @@ def show(
 @models_app.command("list")
 def list_models(
     *,
-    tipo_modelo: Annotated[str | None, typer.Option("--tipo", help="Only models of this type.")] = None,
+    tipo_modelo: Annotated[ModeloForecast | None, typer.Option("--tipo", help="Only models of this type.")] = None,
     champions: Annotated[bool, typer.Option("--champions", help="Only the champion of each type.")] = False,
     limit: LimitOption = 100,
     as_json: JsonOption = False,

@@ -15,7 +15,7 @@ from consumer.db.repositories.forecast_repo import ForecastRepository
 if TYPE_CHECKING:
     from consumer.cli.work.execution_report import ExecutionReport
     from consumer.db.repositories.records import ExecutionRecord, ModelRecord
-    from schemas.enums import StatusExecucao, TipoExecucao
+    from schemas.enums import ModeloForecast, StatusExecucao, TipoExecucao
 
 
 def print_executions(*, status: StatusExecucao | None, tipo: TipoExecucao | None, limit: int, as_json: bool) -> None:
@@ -66,7 +66,7 @@ def print_execution(execucao_id: str, *, as_json: bool) -> None:
         _show(report)
 
 
-def print_models(*, tipo_modelo: str | None, champions: bool, limit: int, as_json: bool) -> None:
+def print_models(*, tipo_modelo: ModeloForecast | None, champions: bool, limit: int, as_json: bool) -> None:
     """Print trained models.
 
     Raises:

@@ -44,10 +44,17 @@ class Manner:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the letters that were found; ``failed`` says why, by position."""
+    """What became of the letters that were found.
+
+    Attributes:
+        done: How many were dealt with.
+        failed: Why others were not, by position.
+        missing: Positions that were named and have no letter, or one that was dealt with before.
+    """
 
     done: int
     failed: dict[str, str]
+    missing: list[str]
 
 
 def act_on_letters(action: Action, query: LetterQuery, manner: Manner) -> int:
@@ -60,48 +67,43 @@ def act_on_letters(action: Action, query: LetterQuery, manner: Manner) -> int:
     if query.asks_for_all:
         raise wrong(f"dlq {action} of which letters? Give positions, --reason, --topic, --from, --to or --limit")
     settings = load_for_tool()
-    found = asyncio.run(_find(settings, query, quiet=manner.as_json))
+    found, missing = asyncio.run(_find(settings, query, quiet=manner.as_json))
+    if missing:
+        say(f"not there, or dealt with before (--again takes them nevertheless): {', '.join(missing)}")
+    outcome = Outcome(0, {}, missing)
     if not manner.as_json:
         show_letters(found)
     if found and not manner.dry_run:
+        places = frozenset((one.partition, one.offset) for one in found)
+        again = replace(query, wanted=around(places), positions=places)
         confirm(f"{action.capitalize()} {len(found)} dead letters?", yes=manner.yes)
-        outcome = asyncio.run(_act(settings, action, query, found, quiet=manner.as_json))
-    else:
-        outcome = Outcome(0, {})
+        asyncio.run(_act(settings, action, again, outcome, quiet=manner.as_json))
     _report(action, found, outcome, manner)
-    return ExitCode.FAILED if outcome.failed else ExitCode.OK
+    return ExitCode.FAILED if outcome.failed or outcome.missing else ExitCode.OK
 
 
-async def _find(settings: Settings, query: LetterQuery, *, quiet: bool) -> list[FoundLetter]:
+async def _find(settings: Settings, query: LetterQuery, *, quiet: bool) -> tuple[list[FoundLetter], list[str]]:
+    """The letters, and which positions are missing: what only the limit leaves out is not."""
     async with open_database() as database:
-        found, _ = await find_letters(settings, database, query, quiet=quiet)
+        found, _ = await find_letters(settings, database, replace(query, limit=None), quiet=quiet)
     missing = query.positions - {(one.partition, one.offset) for one in found}
-    if missing:
-        named = ", ".join(f"{partition}/{offset}" for partition, offset in sorted(missing))
-        say(f"not there, or dealt with before (--again takes them nevertheless): {named}")
-    return found
+    return found[: query.limit], [f"{partition}/{offset}" for partition, offset in sorted(missing)]
 
 
-async def _act(
-    settings: Settings, action: Action, query: LetterQuery, found: list[FoundLetter], *, quiet: bool
-) -> Outcome:
+async def _act(settings: Settings, action: Action, query: LetterQuery, outcome: Outcome, *, quiet: bool) -> None:
     """Read the letters once more, now with their values, and deal with them batch after batch."""
-    places = frozenset((one.partition, one.offset) for one in found)
-    again = replace(query, wanted=around(places), positions=places)
-    outcome = Outcome(0, {})
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database())
         publisher = None
         if action == "retry":
             publisher = await stack.enter_async_context(KafkaPublisher(settings, structlog.get_logger("dlq")))
-        reading = read_letters(settings, again, f"dlq {action}", quiet=quiet)
+        reading = read_letters(settings, query, f"dlq {action}", quiet=quiet)
         pieces = await stack.enter_async_context(aclosing(reading))
         async for letters in pieces:
             if publisher is None:
                 await _discard(database, letters, outcome)
             else:
                 await _put_back(settings, publisher, database, letters, outcome)
-    return outcome
 
 
 async def _discard(database: Database, letters: Sequence[DeadLetter], outcome: Outcome) -> None:
@@ -139,7 +141,7 @@ def _report(action: Action, found: list[FoundLetter], outcome: Outcome, manner: 
     if manner.as_json:
         letters = [one.as_json() for one in found]
         head = {"action": action, "dry_run": manner.dry_run, "found": len(found), "done": outcome.done}
-        print_json({**head, "failed": outcome.failed, "letters": letters})
+        print_json({**head, "failed": outcome.failed, "missing": outcome.missing, "letters": letters})
     elif manner.dry_run:
         typer.echo(f"{action}: {len(found)} would be dealt with")
     else:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from consumer.cli.failure import say
 from consumer.cli.work.event_lines import event_line
 from consumer.cli.work.loading import load_for_tool
 from consumer.cli.work.printing import console, print_json
+from consumer.cli.work.ranges import wrong
 from consumer.client.replies import ReplyReader
+from schemas.commands import UUID_PATTERN
+from schemas.expectations import EXAMPLE_UUID
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -24,8 +28,12 @@ def watch_from_options(
     """Print events until interrupted, or until there were ``limit`` of them.
 
     Raises:
+        CommandError: An id is none that an execution can have: its events would be waited for in vain.
         consumer.client.errors.ClientError: The broker is away, or a topic is missing.
     """
+    for given in execucao_ids:
+        if not re.fullmatch(UUID_PATTERN, given):
+            raise wrong(f"--execucao-id is {given!r}; it must be a UUID such as {EXAMPLE_UUID}")
     asyncio.run(_watch(load_for_tool(), execucao_ids, from_beginning=from_beginning, limit=limit, as_json=as_json))
 
 

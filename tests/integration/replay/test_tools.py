@@ -90,6 +90,20 @@ async def test_absent_partition_is_a_usage_error(
     assert result.stderr == f"forecast-consumer: {told}{topic} has 0 to 3\n"
 
 
+async def test_position_without_a_letter_is_a_failure(topics: Topics, environment: dict[str, str]) -> None:
+    """Positions that are not there are named and cost the exit code, the others are dealt with all the same."""
+    await topics.create()
+    await publish(topics, *[(topics.dlq, letter(topics.train))] * 2)
+    for given in (("--dry-run",), ("--yes",), ("--yes", "--json")):
+        result = await cli("dlq", "retry", "0/77", *given, env=environment)
+        assert (result.exit_code, "0/77" in result.stderr) == (ExitCode.FAILED, True)
+    assert json.loads(result.stdout)["missing"] == ["0/77"]
+    some = await cli("dlq", "discard", "0/0", "0/77", "--yes", env=environment)
+    assert (some.exit_code, some.stdout.endswith("discard: 1 of 1 done\n")) == (ExitCode.FAILED, True)
+    cut = await cli("dlq", "discard", "0/0", "0/1", "--again", "--limit", "1", "--yes", env=environment)
+    assert (cut.exit_code, cut.stderr) == (ExitCode.OK, "")
+
+
 async def test_replay_is_told_to_people(topics: Topics, environment: dict[str, str]) -> None:
     """A dry run says what would happen, the replay that it is done, and what other policy would help."""
     await topics.create()

@@ -32,6 +32,10 @@ __all__ = ["isolated"]
         (("replay", "forecast.train", "--older"), "Give --yes to do it, or --dry-run"),
         (("dlq", "retry"), "of which letters?"),
         (("dlq", "discard", "--again"), "of which letters?"),
+        (("dlq", "list", "--reason", "typo"), "'typo' is not one of 'null-value', 'too-large'"),
+        (("dlq", "retry", "--reason", "unknown-user", "--reason", "typo"), "'typo' is not one of 'null-value'"),
+        (("models", "list", "--tipo", "XYZ"), "'XYZ' is not one of 'TFT', 'ETS'"),
+        (("watch", "--execucao-id", "nope"), "--execucao-id is 'nope'; it must be a UUID such as 0190b2c4-"),
         (("dlq", "show", "12"), "position '12' is not P/O"),
     ],
 )
