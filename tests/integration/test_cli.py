@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -297,11 +299,13 @@ SEED = """
 
 
 @asynccontextmanager
-async def process(*arguments: str, env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    *arguments: str, env: dict[str, str], stdin: int | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command line as a process of its own, ended with the block."""
     pipe = asyncio.subprocess.PIPE
     program = (sys.executable, "-m", "consumer", *arguments)
-    started = await asyncio.create_subprocess_exec(*program, env=env, stdout=pipe, stderr=pipe)
+    started = await asyncio.create_subprocess_exec(*program, env=env, stdin=stdin, stdout=pipe, stderr=pipe)
     try:
         yield started
     finally:
@@ -335,3 +339,20 @@ async def test_interrupt_ends_watch_quietly(topics: Topics) -> None:
         watching.send_signal(signal.SIGINT)
         _, stderr = await asyncio.wait_for(watching.communicate(), SECONDS)
     assert (watching.returncode, stderr) == (INTERRUPTED, b"forecast-consumer: interrupted\n")
+
+
+async def test_interrupt_at_a_question_is_an_interrupt() -> None:
+    """Ctrl-C where a question waits for its answer ends with code 130 as anywhere else, an end of input with 1."""
+    keyboard, terminal = pty.openpty()
+    for end, code, told in (("SIGINT", INTERRUPTED, b"forecast-consumer: interrupted\n"), ("^D", 1, b"Aborted")):
+        async with process("replay", "forecast.train", "--older", env={}, stdin=terminal) as asking:
+            assert asking.stderr is not None
+            await asyncio.wait_for(asking.stderr.readuntil(b"[y/N]:"), 60)
+            if end == "SIGINT":
+                asking.send_signal(signal.SIGINT)
+            else:
+                os.write(keyboard, b"\x04")
+            _, stderr = await asyncio.wait_for(asking.communicate(), SECONDS)
+        assert (asking.returncode, told in stderr, b"Traceback" in stderr) == (code, True, False)
+    os.close(keyboard)
+    os.close(terminal)

@@ -35,9 +35,16 @@ def confirm(question: str, *, yes: bool) -> None:
     Raises:
         CommandError: Nobody is there to be asked, and ``--yes`` was not given.
         typer.Abort: The answer is no.
+        KeyboardInterrupt: It is Ctrl-C.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise wrong(f"{question} Give --yes to do it, or --dry-run to see what would happen")
-    typer.confirm(question, err=True, abort=True)
+    try:
+        typer.confirm(question, err=True, abort=True)
+    except typer.Abort as no:
+        if isinstance(no.__context__, KeyboardInterrupt):  # typer makes Ctrl-C a no; a script is to know it from one
+            typer.echo(err=True)
+            raise KeyboardInterrupt from None
+        raise
