@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from consumer.db.connection_errors import describe_connection_error
@@ -22,7 +24,6 @@ from consumer.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AsyncExitStack
-    from pathlib import Path
 
     from rich.console import Console
 
@@ -72,14 +73,21 @@ class Stage:
 
     def how_to_connect(self) -> Sequence[str]:
         """What to paste into another terminal."""
+        program = _program()
         return (
             "in another terminal:",
             f"  export FORECAST_DATABASE_URL={self.database_url}",
             f"  export FORECAST_BOOTSTRAP_SERVERS={self.settings.bootstrap_servers}",
-            "  forecast-consumer send predict --horizonte-semanas 8 --wait",
-            "  forecast-consumer executions list",
+            f"  {program} send predict --horizonte-semanas 8 --wait",
+            f"  {program} executions list",
             f"  curl http://{self.settings.admin_host}:{self.settings.admin_port}/metrics",
         )
+
+
+def _program() -> str:
+    """The command as another terminal finds it: `make demo` runs it where nobody has activated the environment."""
+    name = "forecast-consumer"
+    return name if shutil.which(name) else str(Path(sys.executable).with_name(name))
 
 
 async def open_stage(
