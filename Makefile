@@ -48,7 +48,7 @@ schemas: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document anew
 drift: $(STAMP) ## Fail when the generated files are not what the models say
 	$(BIN)/forecast-consumer schemas export --check
 
-bench: $(PEERS) ## Speed against the floor and against peers, 50 minutes: ROWS="intake noop" ROUNDS=7 QUICK=1
+bench: $(PEERS) ## Speed against the floor and against peers, about an hour: ROWS="intake noop" ROUNDS=7 QUICK=1
 	@$(BIN)/python -m benchmarks $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick)
 
 $(PEERS): $(STAMP) requirements/bench.txt
@@ -59,7 +59,7 @@ $(PEERS): $(STAMP) requirements/bench.txt
 accuracy: $(STAMP) ## How good the forecasts are on real sales, beside the libraries alone: PRODUCTS=1500 for a sample
 	@$(BIN)/python -m accuracy $(if $(PRODUCTS),--products $(PRODUCTS))
 
-chaos: $(STAMP) ## The service under faults: SECONDS=600 SEED=1; the verdict on its eight guarantees
+chaos: $(STAMP) ## The service under faults: SECONDS=600 SEED=1; the verdict on its eight invariants
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 mutants: $(STAMP) ## Six ways to break a guarantee, each of which the chaos rig must catch, and a control

@@ -65,5 +65,6 @@ def root(
     Settings are environment variables FORECAST_… or lines of .env; `config` shows them all.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 3 database unreachable, 4 database not as it must be,
-    5 broker or topic, 6 admin port, 7 stuck at the end, 124 --timeout passed, 130 interrupted.
+    5 broker or topic, 6 admin port, 7 stuck at the end, 8 intake, 9 relay or 10 event loop stuck, 124 --timeout passed,
+    130 interrupted.
     """

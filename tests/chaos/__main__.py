@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: the service under faults for a while, and the verdict on its eight guarantees."""
+"""``python -m tests.chaos``: the service under faults for a while, and the verdict on its eight invariants."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from consumer.cli.options import JsonOption
 def config(
     *,
     env_example: Annotated[
-        bool, typer.Option("--env-example", help="Print the content of .env.example: names and defaults.")
+        bool, typer.Option("--env-example", help="Print a template for .env: names and defaults.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -13,7 +13,7 @@ def diff(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare parameters, data, metrics and forecasts; exit code 0 if they are equal, 1 if not, 2 if one is missing."""
+    """Compare parameters, data, metrics and forecasts; exit code 0 if they are equal, 1 if not or if one is missing."""
     from consumer.cli.work.comparing import diff_executions  # noqa: PLC0415 - slow to import
 
     raise typer.Exit(diff_executions(a, b, as_json=as_json))

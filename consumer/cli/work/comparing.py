@@ -6,10 +6,9 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from consumer.cli.failure import say
+from consumer.cli.failure import CommandError, say
 from consumer.cli.work.connecting import open_database
 from consumer.cli.work.printing import print_json, print_table
-from consumer.cli.work.ranges import wrong
 from consumer.db.comparison import compare_metrics, compare_results, read_side
 from consumer.exit_codes import ExitCode
 
@@ -87,7 +86,7 @@ async def _read(a: str, b: str) -> tuple[list[Line], RowDifference, RowDifferenc
         found = [side for _, side in sides if side is not None]
         missing = [name for name, side in sides if side is None]
         if missing:
-            raise wrong(f"there is no execution {missing[0]!r}; `executions list` shows the newest")
+            raise CommandError(f"there is no execution {missing[0]!r}; `executions list` shows the newest")
         lines = compare(*found)
         return lines, await compare_results(session, a, b), await compare_metrics(session, a, b)
 

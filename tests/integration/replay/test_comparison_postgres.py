@@ -90,5 +90,5 @@ async def test_unknown_execution_is_code_2(pair: Store, initialised_database_url
     async with pair.database.session() as session:
         assert await read_side(session, "nope") is None
     result = await cli("executions", "diff", A, "nope", env={"FORECAST_DATABASE_URL": initialised_database_url})
-    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
     assert "there is no execution 'nope'" in result.stderr
