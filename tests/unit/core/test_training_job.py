@@ -82,6 +82,7 @@ async def test_steps_of_a_train_tell_what_was_learned(trained: Training) -> None
     assert trained.outcome[6] == "COMPLETED"
     assert trained.details[6]["trained_models"]["fitted"] is True
     assert trained.resumo["trained_models"]["used"] is True
+    assert "pinball" not in trained.resumo["metrics"]["overall"]["model"]
 
 
 async def test_checkpoints_are_gone_at_the_end(trained: Training) -> None:

@@ -14,7 +14,7 @@ from consumer.forecasting.compute import compute_chunk
 from consumer.forecasting.history import History
 from consumer.forecasting.promotion import beats
 from consumer.forecasting.revenue import RevenueTooLargeError, expected_price, revenue_quantiles
-from consumer.forecasting.summary import merge
+from consumer.forecasting.summary import merge, without_bands
 from consumer.forecasting.types import QUANTILES, FloatArray, ProductFailure, Variant
 from schemas.enums import ClasseABC
 from tests.unit.forecasting.builders import noisy, planned, request, rows
@@ -192,3 +192,19 @@ def test_trained_models_record_how_they_came_to_be() -> None:
 def test_predict_trains_nothing() -> None:
     """A predict measures no model, so there is none to store."""
     assert trained_models(merge([compute_chunk(request({"a": rows([1])})).summary]), seed=7, holdout_weeks=13) == ()
+
+
+def test_a_train_tells_nothing_of_bands_that_it_calibrated_on_the_same_weeks() -> None:
+    """Its coverage would be right by construction; errors stay, and so does what is told of the moving average."""
+    resumo = merge([compute_chunk(request({"p": rows(noisy(60))}, task="backtest")).summary])
+    told = without_bands(resumo)
+    model, baseline = told["metrics"]["overall"]["model"], told["metrics"]["overall"]["baseline"]
+    assert set(resumo["metrics"]["overall"]["model"]) - set(model) == {
+        "pinball",
+        "coverage_p10_p90",
+        "coverage_p25_p75",
+    }
+    assert model["wape"] == resumo["metrics"]["overall"]["model"]["wape"]
+    assert baseline == resumo["metrics"]["overall"]["baseline"]
+    assert all("pinball" not in one for one in told["metrics_by_model"].values())
+    assert "backtest" in told["bands"]
