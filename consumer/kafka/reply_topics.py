@@ -44,12 +44,24 @@ class ReplyTopics:
             await self._find(topic)
         leaderless = self._leaderless(topic)
         if any(_place(topic, partition) not in self._missing for partition in leaderless):
-            async with asyncio.timeout(self._patience):
-                await self._producer.client.force_metadata_update()
+            await self._await_leaders(topic)
             leaderless = self._leaderless(topic)
             for partition in leaderless:
                 self._missing.add(_place(topic, partition))
         return leaderless
+
+    async def _await_leaders(self, topic: str) -> None:
+        """Wait a moment for an election; only what the broker says now counts, not what it said last."""
+        answered = False
+        try:
+            async with asyncio.timeout(self._patience):
+                while self._leaderless(topic):
+                    answered = await self._producer.client.force_metadata_update()
+                    if self._leaderless(topic):
+                        await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            if not answered:
+                raise
 
     @property
     def _patience(self) -> float:

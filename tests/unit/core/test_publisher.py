@@ -40,6 +40,7 @@ class FakeProducer:
         self.waiting: list[asyncio.Future[object]] | None = None
         self.appears: str | None = None
         self.leader, self.next_leader = 1, 1  # as the client knows it, and as the cluster would say now
+        self.elected_after = 0  # answers in which it still has the old one
         self.takes_at_most: int | None = None  # bytes of a batch
         self.waits, self.room = asyncio.Event(), asyncio.Event()
         self.room.set()
@@ -63,9 +64,13 @@ class FakeProducer:
             self.topics.add(self.appears)
         return SimpleNamespace(topics=lambda: there)
 
-    async def _update(self) -> None:
-        self.leader = self.next_leader
+    async def _update(self) -> bool:
+        if self.away:
+            return False
         self.asked += 1
+        if self.asked >= self.elected_after:
+            self.leader = self.next_leader
+        return True
 
     async def partitions_for(self, topic: str) -> set[int]:
         self.known.add(topic)
@@ -151,24 +156,33 @@ async def test_missing_reply_topic_costs_its_patience_once() -> None:
 
 
 async def test_reply_partition_without_a_leader_costs_only_its_replies() -> None:
-    """They are refused, after one look whether it has a leader by now, and not asked again for a while."""
+    """They are refused, after a moment for an election, and not asked again for a while."""
     producer = FakeProducer(REPLY)
     publisher = publishing(producer)
     assert await reply(publisher) is None
     producer.leader = producer.next_leader = -1
+    assert "partition 0 of web.reply has no leader" in str(await reply(publisher))
     asked = producer.asked
-    for _ in range(2):
-        assert "partition 0 of web.reply has no leader" in str(await reply(publisher))
-    assert (producer.asked, producer.sent) == (asked + 1, [REPLY])
+    assert "partition 0 of web.reply has no leader" in str(await reply(publisher))
+    assert (producer.asked, producer.sent) == (asked, [REPLY])
     assert publisher._line is not None
     assert not publisher._line.broken
 
 
 async def test_reply_partition_that_has_a_leader_again_is_sent_to() -> None:
-    """What the client knew was old."""
+    """What the client knew was old, or an election was under way."""
     producer = FakeProducer(REPLY)
-    producer.leader = -1
+    producer.leader, producer.elected_after = -1, 3
     assert await reply(publishing(producer)) is None
+
+
+async def test_reply_partition_without_a_leader_is_unknown_while_no_broker_answers() -> None:
+    """What the client knew last is no word of the broker: the reply stays, and is sent when the broker is back."""
+    producer = FakeProducer(REPLY)
+    publisher = publishing(producer)
+    assert await reply(publisher) is None
+    producer.leader, producer.away = -1, True
+    assert isinstance(await reply(publisher), PublishError)
 
 
 async def test_patience_shrinks_with_every_name_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
