@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
+import lightgbm
 
 from benchmarks.commands import blast, predict
 from benchmarks.measure import Result, compare
@@ -25,7 +26,6 @@ from consumer.db.database import Database
 from consumer.db.repositories.time_series_repo import TimeSeriesRepository
 from consumer.forecasting.compute import warm_up
 from consumer.forecasting.gapless import histories
-from consumer.forecasting.global_model.lgbm import load_lgbm
 from consumer.forecasting.history import for_fitting
 from consumer.forecasting.models import LOCAL_MODELS
 from consumer.forecasting.models.base import library
@@ -156,7 +156,9 @@ def in_processes(tasks: list[Task], processes: int, models: Mapping[TargetType, 
 def _ready(models: Mapping[TargetType, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us, who ends us
     warm_up()
-    _trained.update({target: load_lgbm(Path(path).read_bytes()).boosters for target, path in models.items()})
+    for target, path in models.items():
+        texts = json.loads(Path(path).read_bytes())["boosters"]
+        _trained[target] = tuple(lightgbm.Booster(model_str=text) for text in texts)
 
 
 def _forecast(task: Task) -> float:

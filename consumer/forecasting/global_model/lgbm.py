@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.global_model.booster import PARAMETERS, ROUNDS, fit_boosters
-from consumer.forecasting.global_model.features import NAMES, feature_rows, latest_origins
-from consumer.forecasting.global_model.model_text import check
+from consumer.forecasting.global_model.features import NAMES, OF_WEEK, latest_origins, latest_values
+from consumer.forecasting.global_model.forest import Forest
+from consumer.forecasting.global_model.model_text import read
 from consumer.forecasting.global_model.training import HORIZON
 from consumer.forecasting.types import QUANTILES, Variant
 from schemas.enums import TargetType
@@ -29,7 +29,7 @@ FORMAT: Final = "forecast-consumer lgbm 1"
 
 @dataclass(frozen=True, slots=True)
 class Lgbm:
-    """``GlobalModel`` of five LightGBM boosters.
+    """``GlobalModel`` of five LightGBM boosters, whose trees ``Forest`` asks.
 
     Weeks further ahead than ``HORIZON`` get the quantiles of week ``HORIZON``: the model has not learned
     how much less sure they are.
@@ -37,7 +37,7 @@ class Lgbm:
 
     target: TargetType
     known_until: date
-    boosters: tuple[Any, ...]
+    forests: tuple[Forest, ...]
 
     @property
     def variant(self) -> Variant:
@@ -53,16 +53,8 @@ class Lgbm:
         """See ``GlobalModel``."""
         origins = latest_origins(panel, self.target)
         weeks = min(horizon, HORIZON)
-        products = len(panel.product_ids)
-        rows = feature_rows(
-            panel,
-            self.target,
-            origins,
-            np.repeat(np.arange(products), weeks),
-            np.tile(np.arange(1, weeks + 1), products),
-        )
-        columns = [booster.predict(rows, num_threads=1) for booster in self.boosters]
-        scaled = np.stack(columns, axis=1).reshape(products, weeks, len(QUANTILES))
+        own, week = latest_values(panel, self.target, origins, weeks)
+        scaled = np.stack([forest.sums(own, week).T for forest in self.forests], axis=-1)
         scaled = np.concatenate((scaled, np.repeat(scaled[:, -1:], horizon - weeks, axis=1)), axis=1)
         quantiles: FloatArray = np.sort(scaled, axis=-1) * origins.level[:, None, None]
         return quantiles
@@ -108,7 +100,7 @@ def load_lgbm(artefact: bytes) -> Lgbm:
     texts = content.get("boosters")
     if not isinstance(texts, list) or len(texts) != len(QUANTILES):
         raise UnusableArtefactError("it must have five boosters, one a quantile")
-    return Lgbm(target, known_until, tuple(_booster(text) for text in texts))
+    return Lgbm(target, known_until, tuple(_forest(text) for text in texts))
 
 
 def _content(artefact: bytes) -> dict[str, Any]:
@@ -121,9 +113,8 @@ def _content(artefact: bytes) -> dict[str, Any]:
     return content
 
 
-def _booster(text: object) -> Any:
-    lightgbm: Any = import_module("lightgbm")
+def _forest(text: object) -> Forest:
     try:
-        return lightgbm.Booster(model_str=check(text, len(NAMES)))
-    except (lightgbm.basic.LightGBMError, ValueError) as error:
+        return Forest(read(text, len(NAMES)), len(NAMES) - len(OF_WEEK), len(OF_WEEK))
+    except ValueError as error:
         raise UnusableArtefactError(f"a booster cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""LightGBM's own reader ends the process when a text is damaged, so nothing damaged may reach it."""
+"""What is read of LightGBM's text: all of its trees, or an error that says where it is none."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.forecasting.global_model.features import NAMES
-from consumer.forecasting.global_model.model_text import bare, check
+from consumer.forecasting.global_model.booster import ROUNDS
+from consumer.forecasting.global_model.features import NAMES, OF_WEEK
+from consumer.forecasting.global_model.forest import Forest
+from consumer.forecasting.global_model.model_text import bare, read
 from tests.unit.forecasting.panels import artefact
 
 FEATURES = len(NAMES)
@@ -32,17 +34,19 @@ def replaced(name: str, value: str) -> str:
     return text().replace(line[0], f"{name}={value}".ljust(len(line[0]))[: len(line[0])], 1)
 
 
-def test_what_was_fitted_is_read() -> None:
-    """The text without the training's parameters forecasts the same."""
-    assert check(text(), FEATURES) == text()
+def test_all_trees_are_read_and_no_more() -> None:
+    """The parameters of the training are not kept."""
+    trees = read(text(), FEATURES)
+    assert len(trees) == ROUNDS
+    assert all(len(tree.splits) == len(tree.leaves) - 1 for tree in trees)
     assert "parameters:" not in text()
-    rng = np.random.default_rng(1)
-    data = rng.random((400, 3))
-    constant = lightgbm.train({"verbosity": -1}, lightgbm.Dataset(np.zeros((400, 3)), data[:, 0]), 2)
-    for model in (constant, lightgbm.train({"verbosity": -1}, lightgbm.Dataset(data, data[:, 0]), 2)):
-        whole = model.model_to_string().replace("objective=regression", "objective=quantile")
-        kept = lightgbm.Booster(model_str=check(bare(whole), 3))
-        np.testing.assert_array_equal(kept.predict(data), model.predict(data))
+
+
+def test_a_tree_may_have_one_leaf() -> None:
+    """Of demand that is the same everywhere."""
+    data = lightgbm.Dataset(np.zeros((400, 3)), np.full(400, 2.5))
+    fitted = lightgbm.train({"verbosity": -1, "objective": "quantile", "alpha": 0.5}, data, 2)
+    assert {(tree.splits, len(tree.leaves)) for tree in read(bare(fitted.model_to_string()), 3)} == {((), 1)}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +57,9 @@ def test_what_was_fitted_is_read() -> None:
         ("split_feature", "9999", "tree 0"),
         ("leaf_value", "nan", "tree 0: leaf_value must be finite"),
         ("num_leaves", "9", "tree 0: num_leaves"),
+        ("decision_type", "4 4 4 4 4 4", "tree 0: decision_type"),
+        ("threshold", "nan", "tree 0: threshold must be finite"),
+        ("threshold", "", "tree 0: the numbers of its splits"),
         ("num_cat", "1", "tree 0: num_cat"),
         ("is_linear", "1", "tree 0: is_linear"),
         ("tree_sizes", "5", "tree 0"),
@@ -64,7 +71,7 @@ def test_what_was_fitted_is_read() -> None:
 def test_a_changed_line_is_refused(name: str, value: str, message: str) -> None:
     """The message says which."""
     with pytest.raises(ValueError, match=message):
-        check(replaced(name, value), FEATURES)
+        read(replaced(name, value), FEATURES)
 
 
 @settings(max_examples=150, deadline=None)
@@ -77,8 +84,9 @@ def test_damage_is_refused_or_harmless(first: int, length: int, inserted: str) -
     """Whatever part is cut out or overwritten: an error, or a model that forecasts finite numbers."""
     damaged = text()[:first] + inserted + text()[first + length :]
     try:
-        model = lightgbm.Booster(model_str=check(damaged, FEATURES))
-    except (ValueError, lightgbm.basic.LightGBMError):
+        trees = read(damaged, FEATURES)
+    except ValueError:
         return
-    found = model.predict(np.full((2, FEATURES), 0.5))
+    forest = Forest(trees, FEATURES - len(OF_WEEK), len(OF_WEEK))
+    found = forest.sums(np.full((FEATURES - len(OF_WEEK), 2), 0.5), np.full((len(OF_WEEK), 3, 2), 0.5))
     assert np.isfinite(found).all()
