@@ -90,8 +90,13 @@ class Observer:
             raise RuntimeError(f"{found} of {executions} executions are CONCLUIDO")
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, within: float) -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]], what: str, within: float, every: float = LOOK_SECONDS
+) -> None:
     """Look again and again.
+
+    Args:
+        every: Seconds. A look costs whom it looks at; where seconds are measured a rare one is exact enough.
 
     Raises:
         TimeoutError: It did not come true.
@@ -100,7 +105,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, within: flo
     while not await condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"no {what} within {within:g} s")
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(every)
 
 
 @asynccontextmanager

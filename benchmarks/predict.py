@@ -56,6 +56,7 @@ PARTS: Final = 16  # of the work of one process: few enough to cost nothing, eno
 WARM_PRODUCTS: Final = 4
 CORES: Final = os.cpu_count() or 1  # as many model processes as the service has by itself
 WITHIN: Final = 900.0
+LOOK_EVERY: Final = 0.1
 _trained: dict[TargetType, tuple[Any, ...]] = {}  # of this process
 _ENDED: Final = "SELECT status::text FROM execucao_planejamento WHERE status IN ('CONCLUIDO', 'PARCIAL', 'ERRO')"
 
@@ -102,7 +103,7 @@ async def _ours(stage: Stage, template: str, products: int, tasks: list[Task], p
             async def ended(count: int = number) -> bool:
                 return len(await observer.database.fetch(_ENDED)) == count
 
-            await process.meanwhile(until(ended, "end of the execution", WITHIN))
+            await process.meanwhile(until(ended, "end of the execution", WITHIN, LOOK_EVERY))
             seconds = time.perf_counter() - started
         await observer.concluded(2)
         if not tasks:

@@ -20,7 +20,7 @@ from accuracy.sales import split
 from benchmarks.commands import blast, everything
 from benchmarks.measure import Result, compare
 from benchmarks.observer import observe, until
-from benchmarks.predict import CORES, HORIZON, WITHIN, Task, in_processes, named
+from benchmarks.predict import CORES, HORIZON, LOOK_EVERY, WITHIN, Task, in_processes, named
 from consumer.db.repositories.result_rows import RESULT_COLUMNS
 from consumer.forecasting.evidence import partner
 from consumer.forecasting.gapless import histories
@@ -121,7 +121,7 @@ async def _ours(
     async def ended() -> bool:
         return bool(await observer.database.fetchval(_ENDED) > before)
 
-    await process.meanwhile(until(ended, f"end of the {kind}", WITHIN))
+    await process.meanwhile(until(ended, f"end of the {kind}", WITHIN, LOOK_EVERY))
     return {"seconds": time.perf_counter() - started}
 
 

@@ -30,6 +30,7 @@ _WRITTEN: Final = frozenset(
         "forecast_resultado",
     }
 )
+_NO_TABLE: Final = ("table", "missing")  # expected, and found
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,12 @@ async def differences(connection: AsyncConnection) -> list[Difference]:
 
 
 def format_differences(found: Sequence[Difference]) -> str:
-    """All differences in one message, a line each, in aligned columns."""
+    """All differences in one message, a line each, in aligned columns; where there is no table, what makes them."""
+    if {one.table for one in found if (one.expected, one.found) == _NO_TABLE} == set(mapped_schema()["tables"]):
+        return (
+            "the database has none of the backend's tables: its migrations make them; "
+            "in an empty database of your own, run `forecast-consumer db init`"
+        )
     rows = [("table", "column", "expected", "found"), *(astuple(difference) for difference in found)]
     widths = [max(len(row[place]) for row in rows) for place in range(4)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
@@ -62,7 +68,7 @@ def compare(expected: SchemaShape, found: SchemaShape) -> list[Difference]:
     for name, table in expected["tables"].items():
         live = found["tables"].get(name)
         if live is None:
-            result.append(Difference(name, "", "table", "missing"))
+            result.append(Difference(name, "", *_NO_TABLE))
             continue
         result.extend(compare_columns(name, table, live, written=name in _WRITTEN))
         result.extend(_keys(name, table, live))

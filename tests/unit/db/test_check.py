@@ -71,6 +71,17 @@ def test_message_is_aligned() -> None:
     assert format_differences(rows[:1]).startswith("the database differs from the mapping in 1 place:")
 
 
+def test_a_database_without_tables_is_told_what_makes_them() -> None:
+    """In one line; where one table is there, the others are named one by one."""
+    mapped = mapped_schema()
+    told = format_differences(compare(mapped, {**mapped, "tables": {}}))
+    assert "none of the backend's tables" in told
+    assert "forecast-consumer db init" in told
+    assert "\n" not in told
+    one: SchemaShape = {**mapped, "tables": {"produto": mapped["tables"]["produto"]}}
+    assert "serie_temporal" in format_differences(compare(mapped, one))
+
+
 async def test_check_takes_two_queries() -> None:
     """However many tables: one query for tables, one for enums."""
     connection = session_answering()

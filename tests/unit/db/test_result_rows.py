@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consumer.db.repositories.result_rows import result_rows
@@ -119,3 +119,12 @@ def test_row_ids_do_not_collide() -> None:
     }
     assert len(stems) == 20_000
     assert len({row[0] for row in rows(forecast())}) == 4
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.text())
+def test_rows_of_an_execution_have_neighbouring_ids(execution: str, other: str, product: str) -> None:
+    """UUIDs that begin alike, so that the index of a large table is touched in one place."""
+    assume(execution != other and "\0" not in execution + other + product)
+    first, second = (uuid.UUID(row_id_stem(execution, "result", name) + "000001") for name in (product, "another"))
+    assert str(first)[:8] == str(second)[:8] != row_id_stem(other, "result", product)[:8]
+    assert (first.variant, first.version) == (uuid.RFC_4122, 8)
