@@ -25,7 +25,8 @@ from consumer.db.repositories.result_rows import RESULT_COLUMNS
 from consumer.forecasting.evidence import partner
 from consumer.forecasting.gapless import histories
 from consumer.forecasting.global_model.base import panel
-from consumer.forecasting.global_model.features import feature_rows, latest_origins
+from consumer.forecasting.global_model.feature_rows import feature_rows
+from consumer.forecasting.global_model.features import latest_origins
 from consumer.forecasting.history import for_fitting
 from consumer.forecasting.planning import products_from_json
 from consumer.forecasting.types import Variant

@@ -40,12 +40,13 @@ class Forest:
         for tree in trees:
             leaves, on_the_left = tree.from_the_left()
             self._leaves.append(np.array(leaves))
-            own: tuple[list[_Question], list[_Question]] = ([], [])
+            self._of_week.append([])
+            of_products.append([])
             for split, bits in zip(tree.splits, on_the_left, strict=True):
-                weekly = split.feature >= of_product
-                own[weekly].append(_question(split, bits, *((of_product, of_week) if weekly else (0, of_product))))
-            of_products.append(own[False])
-            self._of_week.append(own[True])
+                if split.feature < of_product:
+                    of_products[-1].append(_question(split, bits, 0, of_product))
+                else:
+                    self._of_week[-1].append(_question(split, bits, of_product, of_week))
         # The first question of every tree, then the second of every tree, and so on.
         self._of_product = [_of_all_trees(some) for some in zip_longest(*of_products, fillvalue=_NOTHING)]
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from consumer.forecasting.global_model.base import UnusableArtefactError
 from consumer.forecasting.global_model.booster import PARAMETERS, ROUNDS, fit_boosters
-from consumer.forecasting.global_model.features import NAMES, OF_WEEK, latest_origins, latest_values
+from consumer.forecasting.global_model.feature_rows import latest_values
+from consumer.forecasting.global_model.features import NAMES, OF_WEEK, latest_origins
 from consumer.forecasting.global_model.forest import Forest
 from consumer.forecasting.global_model.model_text import read
 from consumer.forecasting.global_model.training import HORIZON

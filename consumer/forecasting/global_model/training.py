@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from consumer.forecasting.global_model.features import NAMES, all_origins, feature_rows
+from consumer.forecasting.global_model.feature_rows import feature_rows
+from consumer.forecasting.global_model.features import NAMES, all_origins
 from consumer.forecasting.global_model.sampling import kept_rows, product_keys, row_keys, rows_per_product
 
 if TYPE_CHECKING:

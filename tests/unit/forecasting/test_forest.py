@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.forecasting.global_model.features import NAMES, OF_WEEK, feature_rows, latest_origins, latest_values
+from consumer.forecasting.global_model.feature_rows import feature_rows, latest_values
+from consumer.forecasting.global_model.features import NAMES, OF_WEEK, latest_origins
 from consumer.forecasting.global_model.forest import Forest
 from consumer.forecasting.global_model.model_text import bare, read
 from consumer.forecasting.global_model.tree import Split, Tree

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumer.forecasting.global_model.feature_rows import feature_rows
 from consumer.forecasting.global_model.features import (
     NAMES,
     WINDOW_QUANTILES,
     all_origins,
-    feature_rows,
     latest_origins,
 )
 from consumer.forecasting.global_model.training import DEMAND, HORIZON, KEY, WEEK, training_table
