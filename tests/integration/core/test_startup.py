@@ -54,10 +54,20 @@ async def test_unmigrated_database_says_which_command_helps(database_url: str) -
 
 async def test_missing_tables_are_named(database_url: str) -> None:
     """Tables that are not there are named before the first command is read."""
+    async with Database.open(database_url) as database, database.engine.begin() as connection:
+        await create_shared_tables(connection)
+        await connection.exec_driver_sql("DROP TABLE serie_temporal, forecast_resultado CASCADE")
     error = await refusal(database_url)
     assert error.exit_code is ExitCode.SCHEMA
-    assert "execucao_planejamento" in str(error)
+    assert "forecast_resultado" in str(error)
     assert "serie_temporal" in str(error)
+
+
+async def test_empty_database_is_told_what_makes_its_tables(database_url: str) -> None:
+    """A newcomer's first start ends with the command that helps."""
+    error = await refusal(database_url)
+    assert error.exit_code is ExitCode.SCHEMA
+    assert "forecast-consumer db init" in str(error)
 
 
 async def test_database_name_that_does_not_exist_is_not_waited_for(postgres_url: str) -> None:
