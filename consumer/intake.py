@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from consumer.errors import TransientError, UnusableDatabaseError
 from consumer.failpoints import reach
 from consumer.received import Received, Refused, receive
-from consumer.verdict import Facts, judge, judge_cancels
+from consumer.verdict import Facts, Verdict, judge, judge_cancels
 from schemas.commands import CancelExecution
 from schemas.enums import RejectionCode
 from schemas.errors import FieldError
 from schemas.records import Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from consumer.model import ExecutionId
@@ -48,8 +48,11 @@ class InboxTransaction(Protocol):
         """Insert commands, their executions and PENDENTE events; returns those that somebody else inserted first."""
         ...
 
-    async def cancel(self, received: Sequence[Received]) -> None:
-        """Carry out cancellations: queued executions end now, running ones are told, unattached ones end."""
+    async def cancel(self, received: Sequence[Received]) -> list[Received]:
+        """Carry out cancellations: queued executions end now, running ones are told, unattached ones end.
+
+        Returns those that somebody else inserted first.
+        """
         ...
 
     async def refuse(self, refused: Sequence[Refused]) -> int:
@@ -179,8 +182,8 @@ class Intake:
         cancels = [item for item in received if isinstance(item.command, CancelExecution)]
         async with self._inbox.transaction() as inbox:
             await inbox.reserve([item.raw for item in decoded])
-            accepted, duplicates = await self._accept(inbox, commands, refused)
-            cancelled, repeated = await self._cancel(inbox, cancels, refused)
+            accepted, duplicates = await self._carry_out(inbox, commands, refused, judge, inbox.accept)
+            cancelled, repeated = await self._carry_out(inbox, cancels, refused, judge_cancels, inbox.cancel)
             new_refusals = await inbox.refuse(refused)
             reach("before_inbox_commit")
         reach("after_inbox_commit")
@@ -189,26 +192,20 @@ class Intake:
                 self._noticed(item)
         return IntakeReport(accepted, duplicates + repeated, cancelled, new_refusals)
 
-    async def _accept(
-        self, inbox: InboxTransaction, commands: list[Received], refused: list[Refused]
+    async def _carry_out(
+        self,
+        inbox: InboxTransaction,
+        pending: Sequence[Received],
+        refused: list[Refused],
+        judge: Callable[[Sequence[Received], Facts], Verdict],
+        insert: Callable[[Sequence[Received]], Awaitable[list[Received]]],
     ) -> tuple[int, int]:
         """Until nobody gets in between: what another process inserted meanwhile is judged anew."""
-        accepted = duplicates = 0
-        pending = commands
+        inserted = duplicates = 0
         while pending:
             verdict = judge(pending, await inbox.facts(pending))
             refused.extend(verdict.refused)
             duplicates += len(verdict.duplicates)
-            pending = await inbox.accept(verdict.accepted) if verdict.accepted else []
-            accepted += len(verdict.accepted) - len(pending)
-        return accepted, duplicates
-
-    async def _cancel(
-        self, inbox: InboxTransaction, cancels: list[Received], refused: list[Refused]
-    ) -> tuple[int, int]:
-        if not cancels:
-            return 0, 0
-        verdict = judge_cancels(cancels, await inbox.facts(cancels))
-        refused.extend(verdict.refused)
-        await inbox.cancel(verdict.accepted)
-        return len(verdict.accepted), len(verdict.duplicates)
+            pending = await insert(verdict.accepted) if verdict.accepted else []
+            inserted += len(verdict.accepted) - len(pending)
+        return inserted, duplicates

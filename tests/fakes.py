@@ -148,7 +148,7 @@ class FakeInboxTransaction:
             self._keep(execution, item)
         return []
 
-    async def cancel(self, received: Sequence[Received]) -> None:
+    async def cancel(self, received: Sequence[Received]) -> list[Received]:
         for item in received:
             self._state.commands[item.identity] = item
             error = (ErrorCode.CANCELLED, item.cancel_reason)
@@ -160,6 +160,7 @@ class FakeInboxTransaction:
             elif not execution.terminal:
                 execution.finish(StatusExecucao.ERRO, NOW, error=error)
                 self._keep(execution, self._cause(execution))
+        return []
 
     async def refuse(self, refused: Sequence[Refused]) -> int:
         new = 0

@@ -108,12 +108,16 @@ class SqlInboxTransaction:
         remember(self._session, row.announced or (), [message for message, _ in mine], [size for _, size in mine])
         return [item for item in received if item.execucao_id not in accepted]
 
-    async def cancel(self, received: Sequence[Received]) -> None:
-        """Queued executions end now; running ones are told by their next heartbeat; unattached ones end here."""
+    async def cancel(self, received: Sequence[Received]) -> list[Received]:
+        """Queued executions end now; running ones are told by their next heartbeat; unattached ones end here.
+
+        Returns those that another process has first.
+        """
         inserted = await self._insert(received)
         for item in received:
             if item.identity in inserted:
                 await self._cancel_one(item)
+        return [item for item in received if item.identity not in inserted]
 
     async def refuse(self, refused: Sequence[Refused]) -> int:
         """Each position once."""
@@ -133,8 +137,6 @@ class SqlInboxTransaction:
         return len(new)
 
     async def _insert(self, received: Sequence[Received]) -> set[Identity]:
-        if not received:
-            return set()
         rows = await self._session.execute(inbox_sql.INSERT, inbox_sql.command_arrays(inbox_sql.in_one_order(received)))
         return {Identity(row.source, row.event_id) for row in rows}
 

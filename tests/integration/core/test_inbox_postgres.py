@@ -178,6 +178,26 @@ async def test_race_of_two_commands_for_one_execution_rejects_one(store: Store) 
     assert rejections(await store.messages()) == ["execution-exists"]
 
 
+@pytest.mark.parametrize(
+    ("cancelled", "report", "told"),
+    [(1, IntakeReport(duplicates=1), []), (2, IntakeReport(refused=1), ["id-reused"])],
+    ids=["of the same execution", "of another one"],
+)
+async def test_race_of_two_cancels_with_one_identity(
+    store: Store, cancelled: int, report: IntakeReport, told: list[str]
+) -> None:
+    """The second one is a duplicate, or told that its id was used before; it never vanishes."""
+    for number in (1, 2):
+        await store.command(number)
+    async with store.inbox.transaction() as other:
+        await other.cancel([received("cancel", {"execucao_id": uuid(1)}, event_id="a")])
+        waiting = asyncio.create_task(store.take(record("cancel", {"execucao_id": uuid(cancelled)}, event_id="a")))
+        await _until_blocked(store)
+    assert await waiting == report
+    assert rejections(await store.messages()) == told
+    assert [await store.status(uuid(number)) for number in (1, 2)] == ["ERRO", "PENDENTE"]
+
+
 async def _until_blocked(store: Store) -> None:
     """Return when some backend of this database waits for a lock."""
     sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
