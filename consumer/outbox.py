@@ -60,6 +60,7 @@ class Relay:
         publisher: Publisher,
         options: RelayOptions,
         published: Callable[[int], None],
+        parked: Callable[[int], None],
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
@@ -67,6 +68,7 @@ class Relay:
         self._publisher = publisher
         self._options = options
         self._published = published
+        self._parked = parked
         self._clock = clock
         self._log = log
         self._line: Line | None = None
@@ -166,6 +168,7 @@ class Relay:
             in_flight.rows.difference_update(acknowledged)
         if refused := dict(in_flight.refused):
             await self._outbox.park({row: reason for row, (_, reason) in refused.items()})
+            self._parked(len(refused))
             for message, reason in refused.values():
                 self._log.error("message_parked", event_id=message.event_id, topic=message.topic, error=reason)
             in_flight.refused.clear()

@@ -82,8 +82,9 @@ async def build_relay(parts: Parts, database: Database, stack: AsyncExitStack) -
         lease_seconds=settings.relay_lease_seconds,
         poll_seconds=settings.relay_poll_seconds,
     )
-    relay = Relay(outbox, publisher, options, parts.metrics.published.inc, parts.clock, get_logger("relay"))
-    parts.metrics.seconds_since_relay.set_function(lambda: parts.clock.monotonic() - relay.last_round)
+    metrics, log = parts.metrics, get_logger("relay")
+    relay = Relay(outbox, publisher, options, metrics.published.inc, metrics.parked.inc, parts.clock, log)
+    metrics.seconds_since_relay.set_function(lambda: parts.clock.monotonic() - relay.last_round)
     return relay
 
 

@@ -26,6 +26,9 @@ class Metrics:
         )
         self.executions_running = Gauge("forecast_executions_running", "Executions now", registry=self.registry)
         self.published = Counter("forecast_published_total", "Messages the broker took", registry=self.registry)
+        self.parked = Counter(
+            "forecast_parked_total", "Messages the broker will never take, set aside", registry=self.registry
+        )
         self.loop_lag = Histogram(
             "forecast_event_loop_lag_seconds",
             "How late the event loop is",

@@ -33,7 +33,7 @@ async def put(store: Store, *messages: OutboxMessage) -> None:
 
 def relay(outbox: SqlOutbox, publisher: FakePublisher, clock: ManualClock | None = None) -> Relay:
     options = RelayOptions(lease_seconds=5.0)
-    return Relay(outbox, publisher, options, lambda _: None, clock or ManualClock(), CapturedLog().log)
+    return Relay(outbox, publisher, options, lambda _: None, lambda _: None, clock or ManualClock(), CapturedLog().log)
 
 
 async def test_messages_come_back_as_they_went_in(store: Store) -> None:

@@ -27,10 +27,12 @@ def relay(
     *,
     options: RelayOptions = FAST,
     published: Callable[[int], None] = lambda _: None,
+    parked: Callable[[int], None] = lambda _: None,
     clock: ManualClock | None = None,
     log: CapturedLog | None = None,
 ) -> Relay:
-    return Relay(outbox, publisher, options, published, clock or ManualClock(), (log or CapturedLog()).log)
+    log = log or CapturedLog()
+    return Relay(outbox, publisher, options, published, parked, clock or ManualClock(), log.log)
 
 
 def events(*names: str) -> FakeOutbox:
@@ -79,10 +81,11 @@ async def test_refused_message_is_parked_and_holds_up_nobody() -> None:
 
 
 async def test_refused_messages_of_a_round_are_parked_at_once() -> None:
-    """However many messages are refused, they are set aside in one statement, each with its own reason."""
-    outbox = events("a", "big", "lost")
+    """However many messages are refused, they are set aside in one statement, each with its own reason, and counted."""
+    outbox, counted = events("a", "big", "lost"), list[int]()
     publisher = FakePublisher(big=RecordRefusedError("too large"), lost=RecordRefusedError("not there"))
-    assert await relay(outbox, publisher).run_once() == 3
+    assert await relay(outbox, publisher, parked=counted.append).run_once() == 3
+    assert counted == [2]
     assert outbox.parkings == [{2: "too large", 3: "not there"}]
 
 

@@ -100,7 +100,7 @@ class World:
         before = len(self.broker.log)
         outbox = (DyingOutbox if dies else SqlOutbox)(self.database, owner=owner)
         options = RelayOptions(batch=batch, lease_seconds=3600.0)
-        relay = Relay(outbox, self.broker, options, lambda _: None, self.clock, CapturedLog().log)
+        relay = Relay(outbox, self.broker, options, lambda _: None, lambda _: None, self.clock, CapturedLog().log)
         with suppress(DiedError):
             await relay.run_once()
         return len(self.broker.log) - before
