@@ -180,6 +180,8 @@ async def _copy(url: str, rows: list[tuple[Any, ...]]) -> Mapping[str, float]:
         await connection.copy_records_to_table("forecast_resultado", records=rows, columns=RESULT_COLUMNS)
         seconds = time.perf_counter() - started
         await transaction.rollback()
+        # Or it is left to autovacuum, whose work whoever comes next would pay for.
+        await connection.execute("VACUUM forecast_resultado", timeout=300)
     finally:
         await connection.close(timeout=5)
     return {"seconds": seconds}
