@@ -6,6 +6,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from tests.support.topics import once_there_is_a_controller
+
 if TYPE_CHECKING:
     from tests.support.brokers import Broker
     from tests.support.kafka_server import KafkaServer
@@ -55,6 +57,20 @@ async def test_restarted_broker_keeps_its_data(restartable_kafka: KafkaServer, t
     restartable_kafka.restart()
     assert restartable_kafka.pid != before
     assert await receive(restartable_kafka.bootstrap_servers, topics.train, 1) == [b"kept"]
+
+
+async def test_topics_wait_for_a_controller() -> None:
+    """A thawed broker that its controller gave up is asked again until it is back, and no more."""
+    answers: list[Exception | int] = [AttributeError("nodeId"), AttributeError("nodeId"), 1, 2]
+
+    async def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert await once_there_is_a_controller(ask) == 1
+    assert answers == [2]
 
 
 async def test_databases_of_tests_are_isolated(database_url: str, initialised_database_url: str) -> None:

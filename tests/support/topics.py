@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tests.support.brokers import Kind
+
+Answer = TypeVar("Answer")
 
 NAMES: Final = ("train", "predict", "backtest", "cancel", "status", "step-log", "dlq")
 REQUEST_MS: Final = 15_000
@@ -87,7 +90,8 @@ class Topics:
             if self.kind == "embedded":
                 await admin.describe_topics(wanted)
                 return
-            answer = await admin.create_topics([NewTopic(name, partitions, 1) for name in wanted], REQUEST_MS)
+            new = [NewTopic(name, partitions, 1) for name in wanted]
+            answer = await once_there_is_a_controller(lambda: admin.create_topics(new, REQUEST_MS))
         failed = [entry for entry in answer.topic_errors if entry[1]]
         assert not failed, f"topics not created: {failed}"
         self.created.extend(wanted)
@@ -96,8 +100,24 @@ class Topics:
         """Delete what ``create`` made."""
         if self.created:
             async with admin_client(self.bootstrap_servers) as admin:
-                await admin.delete_topics(self.created, REQUEST_MS)
+                await once_there_is_a_controller(lambda: admin.delete_topics(self.created, REQUEST_MS))
             self.created.clear()
+
+
+async def once_there_is_a_controller(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The answer to a request that only the controller takes.
+
+    A broker that was frozen for about its session's nine seconds may be given up by its own controller when it thaws,
+    and then its metadata names no broker at all until its next heartbeat; aiokafka looks the controller up in it.
+
+    Raises:
+        TimeoutError: There was none within 15 s.
+    """
+    async with asyncio.timeout(REQUEST_MS / 1000):
+        while True:
+            with contextlib.suppress(AttributeError):  # 'NoneType' object has no attribute 'nodeId', before it is sent
+                return await ask()
+            await asyncio.sleep(0.1)
 
 
 @contextlib.asynccontextmanager
