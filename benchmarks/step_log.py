@@ -47,7 +47,7 @@ async def measure(stage: Stage) -> list[Result]:
 
 
 async def _ours(stage: Stage) -> Mapping[str, float]:
-    executions = stage.size(40, 2)
+    executions = stage.size(100, 2)
     before, events = WARMING * EVENTS, executions * EVENTS
     async with (
         stage.place() as place,
@@ -71,7 +71,7 @@ async def _ours(stage: Stage) -> Mapping[str, float]:
 
 
 async def _floor(stage: Stage) -> Mapping[str, float]:
-    events = stage.size(40, 2) * EVENTS
+    events = stage.size(100, 2) * EVENTS
     async with stage.place() as place:
         connection = await asyncpg.connect(place.url)
         await connection.execute(_FILL, events)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from consumer.outbound import Composer, OutboxMessage
     from schemas.records import RawRecord
 
-BREATH: Final = 100  # events composed before the event loop gets its turn
+BREATH: Final = 250  # events composed before the event loop gets its turn: the database waits for them
 
 
 class SqlInbox:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
-from consumer.db.outbox import MESSAGE_ARRAYS, MESSAGE_COLUMNS, message_arrays
+from consumer.db.outbox import MESSAGE_ARRAYS, MESSAGE_COLUMNS, message_arrays, or_nothing
 from schemas.commands import CancelExecution
 from schemas.enums import CommandKind, TipoExecucao
 
@@ -133,7 +133,7 @@ def in_one_order(received: Sequence[Received]) -> list[Received]:
 
 def command_arrays(ordered: Sequence[Received]) -> dict[str, list[Any]]:
     """Parameters of ``INSERT``, and those of ``ACCEPT`` that are columns of the command table."""
-    return {name: [read(item) for item in ordered] for name, (_, read) in _COLUMNS.items()}
+    return {name: or_nothing([read(item) for item in ordered]) for name, (_, read) in _COLUMNS.items()}
 
 
 def accept_arrays(received: Sequence[Received], announced: Sequence[tuple[str, OutboxMessage]]) -> dict[str, list[Any]]:
@@ -147,7 +147,7 @@ def accept_arrays(received: Sequence[Received], announced: Sequence[tuple[str, O
     return {
         **command_arrays(ordered),
         "tipo": [EXECUTION_TYPE[item.kind].value for item in ordered],
-        "created_by": [item.created_by for item in ordered],
+        "created_by": or_nothing([item.created_by for item in ordered]),
         "owner": [execucao_id for execucao_id, _ in announced],
         **message_arrays([message for _, message in announced]),
     }
@@ -158,6 +158,6 @@ def fact_arrays(received: Sequence[Received]) -> dict[str, list[Any]]:
     return {
         "source": [item.identity.source for item in received],
         "event_id": [item.identity.event_id for item in received],
-        "created_by": [item.created_by for item in received],
+        "created_by": or_nothing([item.created_by for item in received]),
         **position_arrays(received),
     }

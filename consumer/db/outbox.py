@@ -88,11 +88,19 @@ def message_arrays(messages: Sequence[OutboxMessage]) -> dict[str, list[Any]]:
     return {
         "message_event_id": [message.event_id for message in messages],
         "message_topic": [message.topic for message in messages],
-        "message_partition": [message.partition for message in messages],
+        "message_partition": or_nothing([message.partition for message in messages]),
         "message_key": [message.key for message in messages],
         "message_value": [message.value for message in messages],
         "message_headers": [encode_headers(message.headers) for message in messages],
     }
+
+
+def or_nothing(column: list[Any]) -> list[Any]:
+    """An array that holds nothing but nulls as an empty one, which costs nobody anything.
+
+    For statements that ``unnest`` several arrays side by side: PostgreSQL fills the shorter ones up with nulls.
+    """
+    return column if any(value is not None for value in column) else []
 
 
 def sizes_of(arrays: Mapping[str, list[Any]]) -> list[int]:

@@ -110,6 +110,14 @@ async def test_command_row_remembers_where_it_came_from(store: Store) -> None:
     assert row["expires_at"].startswith("2030-01-01T00:00:00")
 
 
+@pytest.mark.parametrize("first", [{}, {"ce_correlationid": "conv", "kafka_replyTopic": "web.reply"}])
+async def test_what_one_command_names_is_not_its_neighbours(store: Store, first: dict[str, str]) -> None:
+    """Of a batch each command keeps what it named itself, whether others of the batch named any such thing or not."""
+    await store.take(record(event_id="a", offset=1, headers=first), record(event_id="b", offset=2, headers={}))
+    found = await store.rows("SELECT event_id, correlation_id, traceparent FROM forecast_consumer.command ORDER BY 1")
+    assert found == [("a", first.get("ce_correlationid"), None), ("b", None, None)]
+
+
 @pytest.mark.parametrize(
     ("kind", "tipo"), [("predict", "FORECAST"), ("train", "PIPELINE_DIARIO"), ("backtest", "PIPELINE_DIARIO")]
 )
