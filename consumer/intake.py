@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from schemas.enums import TopicKind
     from schemas.records import RawRecord
 
-BREATH: Final = 10  # records decoded before the event loop gets its turn: the batch before is on its way, and goes first
+BREATH: Final = 10  # records decoded before the event loop gets its turn: the batch before goes first
 
 
 class InboxTransaction(Protocol):

@@ -41,6 +41,17 @@ def write_whole(path: Path, content: bytes) -> None:
     _sync_directory(path.parent)
 
 
+def try_out(directory: Path) -> None:
+    """Write a byte into a directory, which is made if it is not there, and leave nothing behind.
+
+    Raises:
+        OSError: The disk is full, or the directory may not be written to.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(b"\0")
+
+
 def read_plain(path: Path) -> bytes:
     """Read a regular file; a link is not followed, a device or pipe not opened.
 

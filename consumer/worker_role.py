@@ -69,6 +69,7 @@ async def build_worker(
         no_tft=why_no_tft(settings),
     )
     artefacts = FileArtefacts(settings.artefact_dir, clock)
+    await _try_out(artefacts)
     job = ForecastJob(queue, SqlSalesReader(database), compute, artefacts, clock, job_options)
     retry = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.backoff_max_seconds)
     # Jitter only spreads retries in time; no number of a forecast depends on it.
@@ -84,6 +85,15 @@ def why_no_tft(settings: Settings) -> str | None:
     if not settings.tft:
         return "TFT is switched off here"
     return None if installed() else NO_EXTRA
+
+
+async def _try_out(artefacts: FileArtefacts) -> None:
+    """A full disk is told at once, and keeps neither intake nor predicts from going on."""
+    try:
+        await artefacts.try_out()
+    except TransientError as error:
+        hint = "what learns a model fails until FORECAST_ARTEFACT_DIR can be written to; a predict does not need that"
+        get_logger("worker").error("artefacts_not_writable", error=str(error), hint=hint)
 
 
 async def _warm_up(compute: ProcessCompute) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from consumer.errors import TransientError
 from consumer.ports.artefacts import ArtefactError, StoredFile
-from consumer.verified_files import UnusableFileError, digest, read_plain, read_verified, write_whole
+from consumer.verified_files import UnusableFileError, digest, read_plain, read_verified, try_out, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -33,7 +33,7 @@ _SHA: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class FileArtefacts:
-    """Owns one directory; makes it when something is written first."""
+    """Owns one directory; makes it when something is written first, or tried out."""
 
     def __init__(self, root: Path, clock: Clock) -> None:
         self._root = root.absolute()
@@ -42,6 +42,15 @@ class FileArtefacts:
     def workspace(self, execucao_id: str, key: str) -> FileWorkspace:
         """Checkpoints of one execution that were made of the same inputs; ``key`` stands for these."""
         return FileWorkspace(self._root / WORK / _owner(execucao_id) / _named(_OWNER, key))
+
+    async def try_out(self) -> None:
+        """See at the start what the first train would find out.
+
+        Raises:
+            TransientError: The directory cannot be written to.
+        """
+        with _writable(self._root):
+            await asyncio.to_thread(try_out, self._root)
 
     async def clear(self, execucao_id: str) -> None:
         """Delete an execution's checkpoints."""

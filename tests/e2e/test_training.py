@@ -70,6 +70,22 @@ async def test_killed_train_gives_the_same_models_and_forecasts_as_an_undisturbe
     await check_what_was_left(sales_url, disturbed)
 
 
+async def test_a_directory_that_nobody_can_write_to_is_told_at_the_start(
+    topics: Topics, sales_url: str, catalogue: Catalogue, make_service: MakeService, tmp_path: Path
+) -> None:
+    """The log names directory and setting before the first train fails of it; a predict does not care."""
+    (tmp_path / "file").write_bytes(b"")
+    await create_visible(topics)
+    service = make_service(sales_url, artefact_dir=tmp_path / "file" / "artefacts")
+    service.start()
+    told = await service.logged("artefacts_not_writable")
+    assert str(tmp_path / "file" / "artefacts") in told["error"]
+    assert "FORECAST_ARTEFACT_DIR" in told["hint"]
+    await produce(topics, [binary("predict", {"execucao_id": PREDICT, "produto_ids": catalogue.ids(3)})])
+    await service.logged("execution_finished")
+    assert (await rows(sales_url, RESUMO, PREDICT))[0][0] == "CONCLUIDO"
+
+
 class Side:
     """One of two services on the same commands, with a database and a directory of its own."""
 

@@ -158,6 +158,14 @@ async def test_directory_that_cannot_be_written_is_a_transient_error(tmp_path: P
         await store.publish(OWNER, "LGBM", FILES)
     with pytest.raises(TransientError, match="artefacts cannot be written to"):
         await store.workspace(OWNER, "a").keep("rows-0001.arrow", b"rows")
+    with pytest.raises(TransientError, match="artefacts cannot be written to"):
+        await store.try_out()
+
+
+async def test_trying_out_makes_the_directory_and_nothing_in_it(tmp_path: Path) -> None:
+    """A directory that is not there yet is made, as the first model would make it; no file is left in it."""
+    await FileArtefacts(tmp_path / "shared" / "artefacts", Late()).try_out()
+    assert list((tmp_path / "shared" / "artefacts").iterdir()) == []
 
 
 async def test_clear_deletes_checkpoints_and_leaves_models(store: FileArtefacts) -> None:
