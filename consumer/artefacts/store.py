@@ -99,8 +99,15 @@ class FileArtefacts:
         return files
 
     async def owners(self, minimum_age_seconds: float) -> list[str]:
-        """Executions that have files here which nobody has touched for a while."""
-        return await asyncio.to_thread(self._owners, self._clock.now().timestamp() - minimum_age_seconds)
+        """Executions that have files here which nobody has touched for a while.
+
+        Raises:
+            TransientError: The directory cannot be read.
+        """
+        try:
+            return await asyncio.to_thread(self._owners, self._clock.now().timestamp() - minimum_age_seconds)
+        except OSError as error:
+            raise TransientError(f"artefacts cannot be read in {self._root}: {error.strerror or error}") from error
 
     async def prune(self, execucao_id: str, referred: Collection[str]) -> int:
         """Delete an ended execution's checkpoints, and its models that are not referred to; how many directories."""

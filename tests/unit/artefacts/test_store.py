@@ -162,6 +162,13 @@ async def test_directory_that_cannot_be_written_is_a_transient_error(tmp_path: P
         await store.try_out()
 
 
+async def test_directory_that_cannot_be_read_is_a_transient_error(tmp_path: Path) -> None:
+    """Looking for what may be deleted fails with the directory's name, and is tried again; the process goes on."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(TransientError, match="artefacts cannot be read in"):
+        await FileArtefacts(tmp_path / "file", Late()).owners(0)
+
+
 async def test_trying_out_makes_the_directory_and_nothing_in_it(tmp_path: Path) -> None:
     """A directory that is not there yet is made, as the first model would make it; no file is left in it."""
     await FileArtefacts(tmp_path / "shared" / "artefacts", Late()).try_out()
