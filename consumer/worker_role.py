@@ -69,7 +69,8 @@ async def build_worker(
         no_tft=why_no_tft(settings),
     )
     artefacts = FileArtefacts(settings.artefact_dir, clock)
-    await _try_out(artefacts)
+    # Beside the rest: a network drive that hangs must not hold up the worker.
+    stack.callback(asyncio.create_task(_try_out(artefacts), name="try out artefacts").cancel)
     job = ForecastJob(queue, SqlSalesReader(database), compute, artefacts, clock, job_options)
     retry = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.backoff_max_seconds)
     # Jitter only spreads retries in time; no number of a forecast depends on it.
