@@ -52,7 +52,7 @@ class Maintenance:
         """Batch after batch until nothing old is left; how many rows went.
 
         Raises:
-            TransientError: The database is away.
+            TransientError: The database is away, or files that are to be pruned cannot be read.
         """
         total = 0
         while not stopping.is_set():

@@ -28,11 +28,14 @@ class PrunedFiles(Protocol):
     """A directory of files by execution."""
 
     async def owners(self, minimum_age_seconds: float) -> list[str]:
-        """Executions that have files which nobody has touched for a while."""
+        """Executions that have files which nobody has touched for a while. May raise TransientError."""
         ...
 
     async def prune(self, execucao_id: str, referred: Collection[str]) -> int:
-        """Delete all of an execution but the models that are referred to; how many directories went."""
+        """Delete all of an execution but the models that are referred to; how many directories went.
+
+        May raise TransientError.
+        """
         ...
 
 
@@ -46,12 +49,12 @@ class ArtefactArchive:
         self._keep_versions = keep_versions
 
     async def prune(self, keep_days: float, limit: int) -> int:
-        """Delete at most about ``limit`` old rows, and every leftover.
+        """Delete at most about ``limit`` old rows of each kind; when none is left, every leftover file.
 
         Raises:
-            TransientError: The database is away.
+            TransientError: The database is away, or the directory cannot be read.
         """
-        return await self._rows.prune(keep_days, limit) + await self._prune_files()
+        return await self._rows.prune(keep_days, limit) or await self._prune_files()
 
     async def _prune_files(self) -> int:
         # In this order: an execution that has ended by the second look has committed the rows of the third.

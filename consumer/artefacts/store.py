@@ -49,7 +49,7 @@ class FileArtefacts:
         Raises:
             TransientError: The directory cannot be written to.
         """
-        with _writable(self._root):
+        with _usable("written", self._root):
             await asyncio.to_thread(try_out, self._root)
 
     async def clear(self, execucao_id: str) -> None:
@@ -76,7 +76,7 @@ class FileArtefacts:
             TransientError: The directory cannot be written to.
         """
         reference = f"{MODELS}/{_owner(execucao_id)}/{_named(_FAMILY, family)}"
-        with _writable(self._root):
+        with _usable("written", self._root):
             for name, content in files.items():
                 await asyncio.to_thread(write_whole, self._root / reference / _named(_NAME, name), content)
         return reference
@@ -104,14 +104,17 @@ class FileArtefacts:
         Raises:
             TransientError: The directory cannot be read.
         """
-        try:
+        with _usable("read", self._root):
             return await asyncio.to_thread(self._owners, self._clock.now().timestamp() - minimum_age_seconds)
-        except OSError as error:
-            raise TransientError(f"artefacts cannot be read in {self._root}: {error.strerror or error}") from error
 
     async def prune(self, execucao_id: str, referred: Collection[str]) -> int:
-        """Delete an ended execution's checkpoints, and its models that are not referred to; how many directories."""
-        return await asyncio.to_thread(self._prune, _owner(execucao_id), referred)
+        """Delete an ended execution's checkpoints, and its models that are not referred to; how many directories.
+
+        Raises:
+            TransientError: The directory cannot be read.
+        """
+        with _usable("read", self._root):
+            return await asyncio.to_thread(self._prune, _owner(execucao_id), referred)
 
     def _owners(self, before: float) -> list[str]:
         found: set[str] = set()
@@ -157,7 +160,7 @@ class FileWorkspace:
         stem, suffix = _parts(name)
         sha = await asyncio.to_thread(digest, content)
         path = self._directory / f"{stem}.{sha}.{suffix}"
-        with _writable(self._directory):
+        with _usable("written", self._directory):
             await asyncio.to_thread(write_whole, path, content)
         self._verified[name] = StoredFile(str(path), sha)
         return self._verified[name]
@@ -217,8 +220,9 @@ def _remove(directory: Path) -> bool:
 
 
 @contextmanager
-def _writable(directory: Path) -> Iterator[None]:
+def _usable(how: str, directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TransientError(f"artefacts cannot be written to {directory}: {error.strerror or error}") from error
+        message = f"artefacts cannot be {how} in {directory}: {error.strerror or error}"
+        raise TransientError(message) from error

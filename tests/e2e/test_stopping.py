@@ -180,7 +180,8 @@ async def _stop(service: ServiceProcess, capsys: pytest.CaptureFixture[str]) -> 
         print(f"\ngone after {seconds:.1f} s of a grace of {GRACE:g} s")  # noqa: T201  a number to be read
     assert seconds < GRACE + 2
     assert code == ExitCode.OK
-    assert "Traceback" not in service.log.replace(STARTED_TOO_LATE, "")
+    before, _, while_stopping = service.log.partition('"event": "stopping"')
+    assert "Traceback" not in before + while_stopping.replace(STARTED_TOO_LATE, "")
     _, alive = await asyncio.to_thread(psutil.wait_procs, children, 2)
     # Nobody may be there to take an orphan's exit status.
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []

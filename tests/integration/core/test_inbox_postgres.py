@@ -110,7 +110,7 @@ async def test_command_row_remembers_where_it_came_from(store: Store) -> None:
     assert row["expires_at"].startswith("2030-01-01T00:00:00")
 
 
-@pytest.mark.parametrize("first", [{}, {"ce_correlationid": "conv", "kafka_replyTopic": "web.reply"}])
+@pytest.mark.parametrize("first", [{}, {"ce_correlationid": "conv"}])
 async def test_what_one_command_names_is_not_its_neighbours(store: Store, first: dict[str, str]) -> None:
     """Of a batch each command keeps what it named itself, whether others of the batch named any such thing or not."""
     await store.take(record(event_id="a", offset=1, headers=first), record(event_id="b", offset=2, headers={}))

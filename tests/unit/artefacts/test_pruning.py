@@ -2,16 +2,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from consumer.artefacts.pruning import QUIET_SECONDS, ArtefactArchive
+from consumer.errors import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 
 class Rows:
+    """Old rows, a batch of them a call."""
+
+    def __init__(self, *batches: int) -> None:
+        self.left = list(batches)
+
     async def prune(self, keep_days: float, limit: int) -> int:
         assert (keep_days, limit) == (30.0, 100)
-        return 7
+        return self.left.pop(0) if self.left else 0
 
 
 class Files:
@@ -49,7 +57,7 @@ async def test_files_of_ended_executions_go_and_those_in_use_stay() -> None:
     """Leftovers are pruned with what is referred to; an execution that may still write is left alone."""
     files, register = Files("ended", "running"), Register("running")
     archive = ArtefactArchive(Rows(), files, register, keep_versions=3)
-    assert await archive.prune(30.0, 100) == 7 + 2
+    assert await archive.prune(30.0, 100) == 2
     assert files.asked == [("ended", frozenset({"models/kept/3"}))]
     assert files.left == ["running"]
 
@@ -64,5 +72,19 @@ async def test_references_are_read_after_the_look_at_running_executions() -> Non
 async def test_without_leftovers_the_database_is_not_asked() -> None:
     """Where there are no files there is nothing to ask about."""
     register = Register()
-    assert await ArtefactArchive(Rows(), Files(), register, keep_versions=3).prune(30.0, 100) == 7
+    assert await ArtefactArchive(Rows(), Files(), register, keep_versions=3).prune(30.0, 100) == 0
     assert register.order == []
+
+
+async def test_files_wait_until_no_old_row_is_left() -> None:
+    """A directory that cannot be read keeps no row from being deleted: rows go first, batch after batch."""
+
+    class Unreadable(Files):
+        async def owners(self, _: float) -> list[str]:
+            raise TransientError("artefacts cannot be read")
+
+    rows = Rows(100, 7)
+    archive = ArtefactArchive(rows, Unreadable(), Register(), keep_versions=3)
+    assert [await archive.prune(30.0, 100) for _ in range(2)] == [100, 7]
+    with pytest.raises(TransientError):
+        await archive.prune(30.0, 100)

@@ -154,19 +154,22 @@ async def test_directory_that_cannot_be_written_is_a_transient_error(tmp_path: P
     """A full or forbidden disk fails the attempt with the directory's name, not the process."""
     (tmp_path / "file").write_bytes(b"")
     store = FileArtefacts(tmp_path / "file", Late())
-    with pytest.raises(TransientError, match="artefacts cannot be written to"):
+    with pytest.raises(TransientError, match="artefacts cannot be written in"):
         await store.publish(OWNER, "LGBM", FILES)
-    with pytest.raises(TransientError, match="artefacts cannot be written to"):
+    with pytest.raises(TransientError, match="artefacts cannot be written in"):
         await store.workspace(OWNER, "a").keep("rows-0001.arrow", b"rows")
-    with pytest.raises(TransientError, match="artefacts cannot be written to"):
+    with pytest.raises(TransientError, match="artefacts cannot be written in"):
         await store.try_out()
 
 
 async def test_directory_that_cannot_be_read_is_a_transient_error(tmp_path: Path) -> None:
     """Looking for what may be deleted fails with the directory's name, and is tried again; the process goes on."""
     (tmp_path / "file").write_bytes(b"")
+    store = FileArtefacts(tmp_path / "file", Late())
     with pytest.raises(TransientError, match="artefacts cannot be read in"):
-        await FileArtefacts(tmp_path / "file", Late()).owners(0)
+        await store.owners(0)
+    with pytest.raises(TransientError, match="artefacts cannot be read in"):
+        await store.prune(OWNER, ())
 
 
 async def test_trying_out_makes_the_directory_and_nothing_in_it(tmp_path: Path) -> None:
