@@ -7,7 +7,7 @@ What nobody could have seen is not told: of a step that starts and ends within o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NewType
 
 from consumer.errors import PermanentError, TransitionError
@@ -240,7 +240,7 @@ class Execution:
         self.touched_steps.add(step)
         state = self.steps[step]
         if not state.told:
-            state = self.steps[step] = replace(state, told=True)
+            state = self.steps[step] = state._replace(told=True)
         self.events.append(
             StepLogged(
                 execucao_id=self.execucao_id,

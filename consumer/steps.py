@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas.enums import StepStatus
 
@@ -63,8 +62,7 @@ def percent_done(step: Step, processed: int, total: int) -> int:
     return _MODELS_FROM + int((_MODELS_TO - _MODELS_FROM) * share)
 
 
-@dataclass(frozen=True, slots=True)
-class StepState:
+class StepState(NamedTuple):
     """One step of one execution.
 
     Attributes:
@@ -94,15 +92,15 @@ class StepState:
 
     def counted(self, products: int) -> StepState:
         """The state after that many more products."""
-        return replace(self, records=self.records + products)
+        return self._replace(records=self.records + products)
 
     def ended(self, status: StepStatus, now: datetime, *, records: int, details: dict[str, Any] | None) -> StepState:
         """The state after the step's end."""
-        return replace(self, status=status, completed_at=now, records=max(records, self.records), details=details)
+        return self._replace(status=status, completed_at=now, records=max(records, self.records), details=details)
 
     def logged(self, log_id: int) -> StepState:
         """The state once it has a row in the step log."""
-        return replace(self, log_id=log_id)
+        return self._replace(log_id=log_id)
 
     def duration_ms(self, now: datetime) -> int:
         """Milliseconds from the start to the end, or to now."""

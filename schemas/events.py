@@ -14,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import to_json
 
 from schemas.enums import CommandKind, ErrorCode, GatilhoExecucao, StatusExecucao, StepStatus
 from schemas.errors import FieldError
@@ -47,7 +48,7 @@ class _Event(BaseModel):
 
     def to_json(self) -> bytes:
         """Give the event's wire form: compact JSON, UTF-8; it begins with an opening brace."""
-        return self.model_dump_json().encode()
+        return to_json(self)
 
 
 class Progress(_Event):

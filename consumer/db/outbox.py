@@ -127,11 +127,22 @@ def remember(
 
 def encode_headers(headers: RawHeaders) -> bytes:
     """Headers as JSON; Latin-1 maps every byte to one character, so that any value survives, and no value is null."""
+    with_utf8 = _try_json(headers)
+    if with_utf8 is not None and with_utf8.isascii():  # as nearly always; Latin-1 would have been the same
+        return with_utf8
     pairs = [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
+    with_latin1 = _try_json(pairs)
+    if with_latin1 is not None:
+        return with_latin1
+    return json.dumps(pairs, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _try_json(pairs: object) -> bytes | None:
+    """None for bytes that are no UTF-8, and for half a surrogate pair in a name, which only ``json`` writes."""
     try:
         return to_json(pairs)
-    except PydanticSerializationError:  # half a surrogate pair in a name, which only the standard library writes down
-        return json.dumps(pairs, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    except PydanticSerializationError:
+        return None
 
 
 def decode_headers(value: bytes) -> RawHeaders:

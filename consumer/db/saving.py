@@ -1,6 +1,6 @@
 """What executions recorded becomes rows: steps, statuses, counters and events, one statement for all of it.
 
-Steps that a later transaction will go on with are written before, because their ids are kept beside the command.
+New steps that a later transaction will go on with are written before, because their ids are kept beside the command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from sqlalchemy import text
 
 from consumer.db.command_rows import steps_to_json
 from consumer.db.outbox import MESSAGE_ARRAYS, MESSAGE_COLUMNS, message_arrays, remember, sizes_of
-from consumer.db.repositories.bulk_sql import CHANGE_SQL, INSERT_STEPS_SQL, change_arrays, new_step_arrays
+from consumer.db.repositories.bulk_sql import (
+    CHANGE_SQL,
+    INSERT_STEPS_SQL,
+    UPDATE_STEPS_SQL,
+    change_arrays,
+    new_step_arrays,
+    require_logged,
+    step_arrays,
+)
 from consumer.db.repositories.execution_repo import ExecutionRepository
 from consumer.db.repositories.records import ExecutionChange, StepLogRow
 from consumer.db.told import last_words
@@ -33,6 +41,7 @@ _COUNTERS: Final = ("execucao_id", "status_sequence", "step_sequence", "products
 # All rows that it writes hang on commands that the caller has locked, so the order of its parts matters to nobody.
 _SAVE: Final = text(f"""
     WITH logged AS ({INSERT_STEPS_SQL}),
+    relogged AS ({UPDATE_STEPS_SQL}),
     changed AS ({CHANGE_SQL}),
     counted AS (
     UPDATE forecast_consumer.command AS c
@@ -52,7 +61,8 @@ _SAVE: Final = text(f"""
     SELECT {MESSAGE_COLUMNS} FROM {MESSAGE_ARRAYS} WITH ORDINALITY AS message({MESSAGE_COLUMNS}, position)
      ORDER BY position
  RETURNING id)
-    SELECT array_agg(id ORDER BY id) FROM announced""")  # noqa: S608 - made of constants
+    SELECT (SELECT array_agg(id ORDER BY id) FROM announced) AS announced,
+           (SELECT array_agg(id) FROM relogged) AS relogged""")  # noqa: S608 - made of constants
 
 
 async def save_execution(
@@ -65,11 +75,15 @@ async def save_execution(
 async def save_executions(
     session: AsyncSession, saved: Sequence[tuple[Execution, Cause]], composer: Composer, clock: Clock
 ) -> None:
-    """The same for executions that are all locked, in as many statements as for one."""
+    """The same for executions that are all locked, in as many statements as for one.
+
+    Raises:
+        LookupError: The row of a step that was logged before is not in the table.
+    """
     if not saved:
         return
     executions = [execution for execution, _ in saved]
-    rows = await _log_steps(session, executions)
+    new, logged = await _log_steps(session, executions)
     composed = [list(zip(one.events, composer.compose_all(one.events, cause), strict=True)) for one, cause in saved]
     messages = [message for some in composed for _, made in some for message in made]
     told = [last_words((event, made[0].value or b"") for event, made in some) for some in composed]
@@ -79,22 +93,26 @@ async def save_executions(
     parameters["told"] = [json.dumps(words) for words in told]
     parameters["terminal"] = [one.terminal for one in executions]
     arrays = message_arrays(messages)
-    parameters |= new_step_arrays(rows) | arrays
+    parameters |= new_step_arrays(new) | step_arrays(logged) | arrays
     parameters |= change_arrays([_change(one, now) for one in executions if one.moved_from is not None])
-    ids = await session.scalar(_SAVE, parameters)
-    remember(session, ids or (), messages, sizes_of(arrays))
+    row = (await session.execute(_SAVE, parameters)).one()
+    require_logged(logged, row.relogged or ())
+    remember(session, row.announced or (), messages, sizes_of(arrays))
 
 
-async def _log_steps(session: AsyncSession, executions: Sequence[Execution]) -> list[StepLogRow]:
-    """Write steps whose ids matter; give back those that are yet to be inserted: of executions that end here."""
+async def _log_steps(
+    session: AsyncSession, executions: Sequence[Execution]
+) -> tuple[list[StepLogRow], list[StepLogRow]]:
+    """Insert new steps whose ids matter. Left to be written: new ones of executions that end here, and known ones."""
     touched = [(execution, step) for execution in executions for step in sorted(execution.touched_steps)]
     rows = [(execution, step, _step_row(execution, step)) for execution, step in touched]
-    kept = [(execution, step, row) for execution, step, row in rows if row.id is not None or not execution.terminal]
+    kept = [(execution, step, row) for execution, step, row in rows if row.id is None and not execution.terminal]
     if kept:
         ids = await ExecutionRepository(session).write_step_logs([row for _, _, row in kept])
         for (execution, step, _), log_id in zip(kept, ids, strict=True):
             execution.steps[step] = execution.steps[step].logged(log_id)
-    return [row for execution, _, row in rows if row.id is None and execution.terminal]
+    new = [row for execution, _, row in rows if row.id is None and execution.terminal]
+    return new, [row for _, _, row in rows if row.id is not None]
 
 
 def _steps_to_resume(execution: Execution) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from consumer.db.repositories.records import ExecutionChange, NewExecution, StepLogRow
 
@@ -71,20 +71,21 @@ INSERT_STEPS_SQL: Final = """
     RETURNING id, execucao_id, step_order
 """
 INSERT_STEPS: Final = text(INSERT_STEPS_SQL)
-UPDATE_STEPS: Final = text("""
+UPDATE_STEPS_SQL: Final = """
     UPDATE execucao_step_log AS log
     SET status = step.status, records_processed = step.records_processed, duration_ms = step.duration_ms,
         details = step.details::jsonb, started_at = step.started_at, completed_at = step.completed_at
     FROM unnest(
-        CAST(:step_id AS bigint[]), CAST(:step_execucao_id AS text[]), CAST(:step_status AS text[]),
-        CAST(:step_records_processed AS bigint[]), CAST(:step_duration_ms AS integer[]), CAST(:step_details AS text[]),
-        CAST(:step_started_at AS timestamptz[]), CAST(:step_completed_at AS timestamptz[])
+        CAST(:log_id AS bigint[]), CAST(:log_execucao_id AS text[]), CAST(:log_status AS text[]),
+        CAST(:log_records_processed AS bigint[]), CAST(:log_duration_ms AS integer[]), CAST(:log_details AS text[]),
+        CAST(:log_started_at AS timestamptz[]), CAST(:log_completed_at AS timestamptz[])
     ) AS step (
         id, execucao_id, status, records_processed, duration_ms, details, started_at, completed_at
     )
     WHERE log.id = step.id AND log.execucao_id = step.execucao_id
     RETURNING log.id
-""")
+"""
+UPDATE_STEPS: Final = text(UPDATE_STEPS_SQL)
 
 _encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _EXECUTION_TEXTS: Final = ("id", "tipo", "status", "gatilho", "created_by")
@@ -112,12 +113,23 @@ def change_arrays(changes: Sequence[ExecutionChange]) -> dict[str, list[Any]]:
 
 def new_step_arrays(rows: Sequence[StepLogRow]) -> dict[str, list[Any]]:
     """Parameters of ``INSERT_STEPS``."""
-    return _step_arrays(rows, ("step_name", "step_order", *_STEP_CHANGES))
+    return _step_arrays(rows, ("step_name", "step_order", *_STEP_CHANGES), "step_")
 
 
 def step_arrays(rows: Sequence[StepLogRow]) -> dict[str, list[Any]]:
     """Parameters of ``UPDATE_STEPS``."""
-    return _step_arrays(rows, ("id", *_STEP_CHANGES))
+    return _step_arrays(rows, ("id", *_STEP_CHANGES), "log_")
+
+
+def require_logged(rows: Sequence[StepLogRow], updated: Iterable[int]) -> None:
+    """Refuse an update of rows that are not there.
+
+    Raises:
+        LookupError: A row's id is none of those that ``UPDATE_STEPS`` returned.
+    """
+    missing = sorted({row.id for row in rows if row.id is not None} - set(updated))
+    if missing:
+        raise LookupError(f"step logs {missing} do not exist or belong to other executions")
 
 
 def json_text(value: Mapping[str, Any] | None) -> str | None:
@@ -129,9 +141,9 @@ def json_text(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else _encode(dict(value))
 
 
-def _step_arrays(rows: Sequence[StepLogRow], names: Sequence[str]) -> dict[str, list[Any]]:
-    arrays = {f"step_{name.removeprefix('step_')}": [getattr(row, name) for row in rows] for name in names}
-    return {**arrays, "step_details": [json_text(row.details) for row in rows]}
+def _step_arrays(rows: Sequence[StepLogRow], names: Sequence[str], prefix: str) -> dict[str, list[Any]]:
+    arrays = {prefix + name.removeprefix("step_"): [getattr(row, name) for row in rows] for name in names}
+    return {**arrays, f"{prefix}details": [json_text(row.details) for row in rows]}
 
 
 def _arrays(rows: Sequence[object], names: Sequence[str], prefix: str = "") -> dict[str, list[Any]]:

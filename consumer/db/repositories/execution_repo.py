@@ -189,10 +189,8 @@ class ExecutionRepository:
     async def _update_steps(self, rows: Sequence[StepLogRow]) -> None:
         if not rows:
             return
-        updated = set(await self._session.scalars(bulk_sql.UPDATE_STEPS, bulk_sql.step_arrays(rows)))
-        missing = sorted({row.id for row in rows if row.id is not None} - updated)
-        if missing:
-            raise LookupError(f"step logs {missing} do not exist or belong to other executions")
+        updated = await self._session.scalars(bulk_sql.UPDATE_STEPS, bulk_sql.step_arrays(rows))
+        bulk_sql.require_logged(rows, updated)
 
     async def _check_dependents(self, execucao_id: str, *, cascade: bool) -> None:
         counts = [

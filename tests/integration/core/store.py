@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from consumer.clock import SystemClock
 from consumer.db.inbox import SqlInbox
@@ -20,6 +21,8 @@ from tests.fakes import ManualClock
 from tests.integration.db.seed import Seed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from consumer.db.database import Database
     from consumer.model import Execution
     from consumer.outbound import OutboxMessage
@@ -77,6 +80,21 @@ class Store:
     async def expire_leases(self) -> None:
         """Let every lease have run out a second ago."""
         await self.execute("UPDATE forecast_consumer.command SET lease_until = now() - interval '1 second'")
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """What the database is asked within the block."""
+        executed: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            executed.append(statement)
+
+        engine = self.database.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield executed
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
 
     async def execute(self, sql: str, **parameters: Any) -> None:
         async with self.database.transaction() as session:

@@ -129,6 +129,39 @@ async def test_resumed_execution_goes_on_where_the_row_stands(store: Store) -> N
     assert [one["sequence"] for one in await store.events("forecast.step-log")] == [1, 2]
 
 
+async def test_step_with_a_row_is_logged_with_everything_else(store: Store) -> None:
+    """What a running execution commits again and again takes the lock and one statement, whatever steps it moves."""
+    claim = await store.claimed()
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.start_step(Step.SEGMENT_SKUS, at(1))
+        work.execution.start_step(Step.EXECUTE_ETS, at(2), products_total=10)
+    with store.statements() as said:
+        async with store.queue().fenced(claim.lease) as work:
+            work.execution.complete_step(Step.SEGMENT_SKUS, at(3), records=7)
+            work.execution.count_products(Step.EXECUTE_ETS, 4)
+    assert len(said) == 2
+    logged = "SELECT step_order, status, records_processed FROM execucao_step_log WHERE step_order > 1 ORDER BY 1"
+    assert await store.rows(logged) == [(2, "COMPLETED", 7), (4, "RUNNING", 4)]
+
+
+async def test_step_whose_row_was_deleted_is_told(store: Store) -> None:
+    """A step log that somebody removed fails the transaction with its id; the events in it are not sent."""
+    claim = await store.claimed()
+    async with store.queue().fenced(claim.lease) as work:
+        work.execution.start_step(Step.EXECUTE_ETS, at(2), products_total=10)
+    before = await store.messages()
+    log_id = await store.scalar("SELECT id FROM execucao_step_log WHERE step_order = 4")
+    await store.execute("DELETE FROM execucao_step_log")
+
+    async def complete() -> None:
+        async with store.queue().fenced(claim.lease) as work:
+            work.execution.complete_step(Step.EXECUTE_ETS, at(3))
+
+    with pytest.raises(LookupError, match=rf"\[{log_id}\]"):
+        await complete()
+    assert await store.messages() == before
+
+
 async def test_silent_count_is_saved_without_an_event(store: Store) -> None:
     """Counting products moves the step's row and the counters, and tells nobody."""
     claim = await store.claimed()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +15,6 @@ from tests.builders import message
 from tests.fakes import CapturedLog, FakePublisher, ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from consumer.outbound import OutboxMessage
     from tests.integration.core.store import Store
 
@@ -96,7 +93,7 @@ async def test_messages_are_parked_in_one_statement(store: Store) -> None:
     outbox = store.outbox()
     big, lost, gone, _ = [row for row, _ in await outbox.pending(4)]
     await outbox.delete([gone])
-    with statements(store) as executed:
+    with store.statements() as executed:
         await outbox.park({big: "too large", lost: "not there", gone: "not there"})
     assert len(executed) == 1
     found = await store.rows("SELECT event_id, parked_reason FROM forecast_consumer.outbox ORDER BY id")
@@ -113,22 +110,6 @@ async def test_parked_message_that_is_let_wait_again_goes_out(store: Store) -> N
     await store.execute("UPDATE forecast_consumer.outbox SET parked_reason = NULL")
     assert await made.run_once() == 1
     assert publisher.sent == ["big"]
-
-
-@contextmanager
-def statements(store: Store) -> Iterator[list[str]]:
-    """What the store's database is asked within the block."""
-    executed: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        executed.append(statement)
-
-    engine = store.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield executed
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("analysed", [True, False])

@@ -167,8 +167,8 @@ async def test_new_and_known_steps_are_one_statement_each() -> None:
     assert await ExecutionRepository(session).write_step_logs(rows) == [11, 7, 12]
     assert session.execute.await_count == session.scalars.await_count == 1
     assert session.execute.await_args.args[1]["step_order"] == [1, 3]
-    assert session.scalars.await_args.args[1]["step_id"] == [7]
-    assert session.scalars.await_args.args[1]["step_details"] == ['{"a":1}']
+    assert session.scalars.await_args.args[1]["log_id"] == [7]
+    assert session.scalars.await_args.args[1]["log_details"] == ['{"a":1}']
 
 
 async def test_unknown_step_row_is_named() -> None:
