@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from consumer.errors import PublishError, RecordRefusedError
+from consumer.kafka.answers import Answer, Unproven
 from consumer.kafka.batches import Filling
 from consumer.kafka.closing import close_producer
 from consumer.kafka.partitioning import partition_of
-from consumer.kafka.receipt import HandedOver, Sent, outcome_of
+from consumer.kafka.receipt import HandedOver, Sent, outcome_of, takes_nothing
 from consumer.kafka.reply_topics import ReplyTopics
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class KafkaLine:
     The producer sends one batch of a partition at a time, and numbers them: after one that failed the broker takes no
     later one, if it has taken any of this producer before. What was never handed to the producer has no number, so the
     line breaks there and takes nothing more. Behind a batch that may be refused for its size nothing is handed over
-    until the broker has answered.
+    until the broker has answered; behind replies neither, for a client's partition may leave them without an answer for
+    ever, and must not fill the producer that everybody's events go through.
 
     Args:
         producer: Of aiokafka, idempotent.
@@ -50,7 +52,7 @@ class KafkaLine:
         self._seconds = seconds
         self._sent: deque[Sent] = deque()
         self._handing_over: set[asyncio.Timeout] = set()
-        self._unproven: dict[tuple[str, int], asyncio.Future[object]] = {}
+        self._unproven = Unproven(seconds)
         self.broken = False
 
     async def send(self, messages: Sequence[OutboxMessage]) -> Sent:
@@ -58,7 +60,8 @@ class KafkaLine:
 
         Nothing waits longer than the publish timeout: aiokafka's idempotent producer would wait for ever.
         """
-        sent = Sent(messages, asyncio.get_running_loop().time() + self._seconds, self._limits)
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        sent = Sent(messages, deadline, self._limits, self._replies.broker_answers)
         while self._sent and self._sent[0].complete:
             self._sent.popleft()
         self._sent.append(sent)
@@ -129,9 +132,13 @@ class KafkaLine:
         return filling.batches()
 
     async def _send_batch(self, topic: str, batch: Batch, sent: Sent, *, own: bool) -> None:
-        place = topic, batch.partition
-        if not await _taken(self._unproven.pop(place, None)):
-            self.broken = True
+        before = self._unproven.before(topic, batch.partition)
+        if before is not None and not (await before.came() and before.taken):
+            silent = not own and not before.future.done()
+            if silent and await self._replies.broker_answers():
+                sent.settle(batch.positions, takes_nothing(topic, batch))
+            else:
+                self.broken = True
             return
         batch.builder.close()
         try:
@@ -139,20 +146,12 @@ class KafkaLine:
         except (KafkaError, AssertionError) as error:
             self._failed(batch.positions, error, sent, own=own)
         else:
-            sent.await_batch(HandedOver(topic, batch, future, own))
-            if self._limits.may_be_refused(topic, batch):
-                self._unproven[place] = future
+            answer = Answer(future, sent.deadline if own else min(sent.deadline, self._unproven.patience()))
+            sent.await_batch(HandedOver(topic, batch, answer, own))
+            if not own or self._limits.may_be_refused(topic, batch):
+                self._unproven.add(topic, batch.partition, answer)
 
     def _failed(self, positions: Sequence[int], error: Exception, sent: Sent, *, own: bool) -> None:
         outcome = outcome_of(error, own=own)
         sent.settle(positions, outcome)
         self.broken |= isinstance(outcome, PublishError)
-
-
-async def _taken(before: asyncio.Future[object] | None) -> bool:
-    """Whether the broker has taken the batch before this one, if that was in doubt."""
-    if before is None:
-        return True
-    if not before.done():
-        await asyncio.wait((before,))
-    return not before.cancelled() and before.exception() is None

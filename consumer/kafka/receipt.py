@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +18,10 @@ from aiokafka.errors import (
 from consumer.errors import PublishError, RecordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from consumer.kafka.answers import Answer
     from consumer.kafka.batches import Batch, BatchLimits
     from consumer.outbound import OutboxMessage
 
@@ -37,7 +38,7 @@ class HandedOver:
 
     topic: str
     batch: Batch
-    future: asyncio.Future[object]
+    answer: Answer
     own: bool
 
 
@@ -48,14 +49,23 @@ class Sent:
         messages: In their order.
         deadline: Of all acknowledgements, by the loop's clock.
         limits: Learn of batches that were too large, and of those that were not.
+        broker_answers: Ask the broker anything: whether it is one partition that takes nothing, or nobody answers.
     """
 
-    def __init__(self, messages: Sequence[OutboxMessage], deadline: float, limits: BatchLimits) -> None:
+    def __init__(
+        self,
+        messages: Sequence[OutboxMessage],
+        deadline: float,
+        limits: BatchLimits,
+        broker_answers: Callable[[], Awaitable[bool]],
+    ) -> None:
         self.messages = messages
         self.deadline = deadline
         self.outcomes: list[Outcome] = [None] * len(messages)
         self._limits = limits
+        self._broker_answers = broker_answers
         self._waiting: list[HandedOver] = []
+        self._waited = False
 
     def settle(self, positions: Sequence[int], outcome: Outcome) -> None:
         """The outcome of some messages is known, or unknown so far."""
@@ -64,35 +74,42 @@ class Sent:
 
     def await_batch(self, handed: HandedOver) -> None:
         """Take the outcome of a batch's messages from its future."""
-        handed.future.add_done_callback(_look_at)  # one that is given up must not be told as forgotten when it fails
+        # One that is given up must not be told as forgotten when it fails.
+        handed.answer.future.add_done_callback(_look_at)
         self._waiting.append(handed)
 
     @property
     def complete(self) -> bool:
         """Whether every outcome is there without waiting."""
-        return all(handed.future.done() for handed in reversed(self._waiting))
+        return self._waited or all(handed.answer.future.done() for handed in reversed(self._waiting))
 
     def give_up(self) -> None:
         """Nothing will be acknowledged any more."""
         for handed in self._waiting:
-            handed.future.cancel()
+            handed.answer.future.cancel()
 
     async def wait(self) -> list[Outcome]:
-        """The outcome of each message; what the broker has not said by the deadline stays unknown."""
-        try:
-            async with asyncio.timeout_at(self.deadline):
-                for handed in self._waiting:
-                    if not handed.future.done():
-                        await asyncio.wait((handed.future,))
-                    self.settle(handed.batch.positions, self._outcome(handed))
-        except TimeoutError:
-            pass
+        """The outcome of each message; what the broker has not said by the deadline stays unknown.
+
+        But for replies: if they alone are late, and a broker answers, theirs are partitions that take nothing.
+        """
+        late: list[HandedOver] = []
+        for handed in self._waiting:
+            if await handed.answer.came():
+                self.settle(handed.batch.positions, self._outcome(handed))
+            else:
+                late.append(handed)
+        if late and not any(handed.own for handed in late) and await self._broker_answers():
+            for handed in late:
+                self.settle(handed.batch.positions, takes_nothing(handed.topic, handed.batch))
+        self._waited = True
         return self.outcomes
 
     def _outcome(self, handed: HandedOver) -> Outcome:
-        if handed.future.cancelled():
+        future = handed.answer.future
+        if future.cancelled():
             return PublishError("not acknowledged by the broker before the producer was given up")
-        error = handed.future.exception()
+        error = future.exception()
         if error is None:
             self._limits.took(handed.topic, handed.batch)
             return None
@@ -102,6 +119,11 @@ class Sent:
             self._limits.lower(handed.topic, handed.batch)
             return PublishError(f"{type(error).__name__}: {handed.topic} takes smaller batches")
         return outcome_of(error, own=handed.own)
+
+
+def takes_nothing(topic: str, batch: Batch) -> RecordRefusedError:
+    """What becomes of replies whose partition leaves a batch without an answer, for want of replicas perhaps."""
+    return RecordRefusedError(f"partition {batch.partition} of {topic} takes nothing: too few replicas in sync?")
 
 
 def outcome_of(error: Exception, *, own: bool) -> Exception:

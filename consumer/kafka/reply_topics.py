@@ -50,6 +50,14 @@ class ReplyTopics:
                 self._missing.add(_place(topic, partition))
         return leaderless
 
+    async def broker_answers(self) -> bool:
+        """Whether a broker says anything at all; while none does, no topic is to blame."""
+        try:
+            async with asyncio.timeout(REPLY_METADATA_SECONDS):
+                return bool(await self._producer.client.force_metadata_update())
+        except (KafkaError, TimeoutError):
+            return False
+
     async def _await_leaders(self, topic: str) -> None:
         """Wait a moment for an election; only what the broker says now counts, not what it said last."""
         answered = False

@@ -1,4 +1,4 @@
-"""One Apache Kafka node (KRaft, broker and controller in one JVM) on loopback, for tests that need the real thing."""
+"""Apache Kafka (KRaft) on loopback, for tests that need the real thing: one node, or another broker beside it."""
 
 from __future__ import annotations
 
@@ -39,11 +39,20 @@ class KafkaServer:
         directory: Data, configuration and log; None: a temporary one, removed by ``close``.
         settings: More lines of ``server.properties``, on top of the defaults.
         heap_megabytes: ``-Xmx`` of the JVM.
+        beside: A node that has been started, whose cluster this one joins as its second broker; else it is broker and
+            controller of a cluster of its own.
     """
 
     def __init__(
-        self, directory: Path | None = None, *, settings: Mapping[str, str] | None = None, heap_megabytes: int = 512
+        self,
+        directory: Path | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
+        heap_megabytes: int = 512,
+        beside: KafkaServer | None = None,
     ) -> None:
+        self._beside = beside
+        self._cluster: str = _new_id() if beside is None else beside._cluster
         self._directory = directory
         self._temporary = directory is None
         self.port = free_port()
@@ -149,7 +158,8 @@ class KafkaServer:
         java = ["java", f"-Xmx{self._heap}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]
         java.append(f"-Dlog4j2.configurationFile={log4j}")
         if not Path(self._properties()["log.dirs"]).exists():
-            _format([*java, "kafka.tools.StorageTool"], properties)
+            first = "--standalone" if self._beside is None else "--no-initial-controllers"
+            _format([*java, "kafka.tools.StorageTool", "format", first, f"--cluster-id={self._cluster}"], properties)
         return ServerProcess(
             [*java, "kafka.Kafka", str(properties)],
             self.log,
@@ -179,13 +189,26 @@ class KafkaServer:
             "broker.heartbeat.interval.ms": "500",
             "auto.create.topics.enable": "false",
             "num.partitions": "6",
+            **({} if self._beside is None else self._as_second_broker(self._beside)),
             **self._settings,
+        }
+
+    def _as_second_broker(self, first: KafkaServer) -> dict[str, str]:
+        return {
+            "process.roles": "broker",
+            "node.id": "2",
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{first._controller_port}",
         }
 
 
 def _format(storage_tool: list[str], properties: Path) -> None:
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*storage_tool, "format", "--standalone", f"--cluster-id={cluster}", "-c", str(properties)]
+    command = [*storage_tool, "-c", str(properties)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise ServerError(f"formatting the test broker's storage failed:\n{done.stdout}{done.stderr}")
+
+
+def _new_id() -> str:
+    """Of a cluster, as Kafka writes one."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

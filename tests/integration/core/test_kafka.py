@@ -16,6 +16,7 @@ from consumer.ports.intake import Batch
 from consumer.settings import Settings
 from tests.builders import message
 from tests.fakes import CapturedLog
+from tests.support.kafka_server import KafkaServer
 from tests.support.raw_names import CODECS, produce_raw_name
 from tests.support.topics import admin_client
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from consumer.outbound import OutboxMessage
-    from tests.support.kafka_server import KafkaServer
     from tests.support.topics import Topics
 
 pytestmark = pytest.mark.broker
@@ -252,6 +252,49 @@ async def test_reply_topic_that_does_not_exist_is_refused_within_seconds(topics:
         assert isinstance(refused, RecordRefusedError)
         assert "nobody.reply" in str(refused)
         assert others == [None, None]
+
+
+@pytest.mark.full_broker
+async def test_reply_topic_without_enough_replicas_costs_only_its_replies(topics: Topics) -> None:
+    """They are refused, and nobody waits for them any more; when the replicas are back they are sent again."""
+    del topics  # its broker is one by itself
+    with KafkaServer() as first, KafkaServer(beside=first) as second:
+        await create_replicated(first.bootstrap_servers, **{"poor.reply": [1, 2], Settings().topic_status: [1]})
+        settings = Settings(bootstrap_servers=first.bootstrap_servers, publish_timeout_seconds=3.0)
+        async with KafkaPublisher(settings, CapturedLog().log) as publisher:
+            assert await both(publisher) == [None, None]
+            second.kill()
+            await both_become(publisher, [RecordRefusedError, None])
+            line = await publisher.line()
+            async with asyncio.timeout(2):
+                assert [await both(publisher) for _ in range(5)] == [[RecordRefusedError, None]] * 5
+            second.start()
+            await both_become(publisher, [None, None])
+            assert await publisher.line() is line
+
+
+async def both(publisher: KafkaPublisher) -> list[type | None]:
+    """What becomes of a reply, and of an event that is sent with it."""
+    pair = [message("r", topic="poor.reply", key=b"k"), message("s", topic=Settings().topic_status, key=b"k")]
+    return [None if outcome is None else type(outcome) for outcome in await publisher.publish(pair)]
+
+
+async def both_become(publisher: KafkaPublisher, outcomes: list[type | None]) -> None:
+    """A cluster that loses a broker, or gets it back, needs its time to notice."""
+    async with asyncio.timeout(40):
+        while await both(publisher) != outcomes:  # noqa: ASYNC110 - there is nothing else to wait for
+            await asyncio.sleep(0.1)
+
+
+async def create_replicated(bootstrap_servers: str, **replicas: list[int]) -> None:
+    """Topics of one partition that need all their replicas; the first of these leads."""
+    async with admin_client(bootstrap_servers) as admin:
+        new = [
+            NewTopic(name, -1, -1, replica_assignments={0: nodes}, topic_configs={"min.insync.replicas": len(nodes)})
+            for name, nodes in replicas.items()
+        ]
+        answer = await admin.create_topics(new)
+    assert not [entry for entry in answer.topic_errors if entry[1]]
 
 
 @pytest.mark.full_broker

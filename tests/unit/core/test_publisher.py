@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from consumer.errors import PublishError, RecordRefusedError
 from consumer.kafka import reply_topics as module
+from consumer.kafka.answers import Answer, Unproven
 from consumer.kafka.batches import BATCH_BYTES, MAX_REQUEST_BYTES
 from consumer.kafka.line import KafkaLine
 from consumer.kafka.missing import MOST, REMEMBER_SECONDS, MissingTopics
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from consumer.outbound import OutboxMessage
 
 REPLY = "web.reply"
+STATUS = Settings().topic_status
 
 
 class FakeProducer:
@@ -38,6 +40,8 @@ class FakeProducer:
         self.sent: list[str] = []
         self.away = self.full = False
         self.waiting: list[asyncio.Future[object]] | None = None
+        self.late: set[str] = set()  # topics whose batches get no answer
+        self.held: list[asyncio.Future[object]] = []
         self.appears: str | None = None
         self.leader, self.next_leader = 1, 1  # as the client knows it, and as the cluster would say now
         self.elected_after = 0  # answers in which it still has the old one
@@ -88,7 +92,9 @@ class FakeProducer:
             raise KafkaTimeoutError
         self.sent += [topic] * batch.record_count()
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        if self.waiting is not None:
+        if topic in self.late:
+            self.held.append(done)
+        elif self.waiting is not None:
             self.waiting.append(done)
         elif self.takes_at_most is not None and batch.size() > self.takes_at_most:
             done.set_exception(MessageSizeTooLargeError())
@@ -113,8 +119,7 @@ def publishing(producer: FakeProducer, clock: ManualClock | None = None) -> Kafk
     return made
 
 
-def line_of(publisher: KafkaPublisher, producer: FakeProducer) -> KafkaLine:
-    seconds = Settings().publish_timeout_seconds
+def line_of(publisher: KafkaPublisher, producer: FakeProducer, seconds: float = 10.0) -> KafkaLine:
     return KafkaLine(producer, publisher._own_topics, publisher._missing, publisher._limits, seconds)
 
 
@@ -183,6 +188,83 @@ async def test_reply_partition_without_a_leader_is_unknown_while_no_broker_answe
     assert await reply(publisher) is None
     producer.leader, producer.away = -1, True
     assert isinstance(await reply(publisher), PublishError)
+
+
+def stuck(*late: str) -> tuple[FakeProducer, KafkaLine]:
+    """A line with little patience whose producer holds back what goes to some topics."""
+    producer = FakeProducer(REPLY)
+    producer.late = set(late)
+    return producer, line_of(publishing(producer), producer, seconds=0.05)
+
+
+async def outcomes_of(line: KafkaLine, *topics: str) -> list[type]:
+    receipt = await line.send([message(str(number), topic=topic) for number, topic in enumerate(topics)])
+    async with asyncio.timeout(5):
+        outcomes = await receipt.wait()
+    assert receipt.complete
+    return [type(outcome) for outcome in outcomes]
+
+
+async def test_reply_partition_that_takes_nothing_costs_only_its_replies() -> None:
+    """They are refused once the time for an answer is over, later ones without being handed over; the line goes on."""
+    producer, line = stuck(REPLY)
+    assert await outcomes_of(line, REPLY, STATUS) == [RecordRefusedError, type(None)]
+    assert await outcomes_of(line, STATUS, REPLY) == [type(None), RecordRefusedError]
+    assert (producer.sent, line.broken) == ([REPLY, STATUS, STATUS], False)
+
+
+async def test_reply_partition_that_takes_again_is_sent_to() -> None:
+    """Its late answer opens the way for what comes next."""
+    producer, line = stuck(REPLY)
+    assert await outcomes_of(line, REPLY) == [RecordRefusedError]
+    producer.late.clear()
+    producer.held[0].set_result(None)
+    assert await outcomes_of(line, REPLY) == [type(None)]
+
+
+async def test_replies_are_unknown_while_no_broker_answers() -> None:
+    """Nobody is heard, so no topic is to blame: what is unknown is sent again on another line."""
+    producer, line = stuck(REPLY)
+    producer.away = True
+    producer.known.add(REPLY)
+    assert await outcomes_of(line, REPLY) == [PublishError]
+    assert await outcomes_of(line, REPLY) == [PublishError]
+    assert line.broken
+
+
+async def test_replies_are_unknown_while_own_topics_get_no_answer() -> None:
+    """Where the service's own events are late as well, it is not the client's topic."""
+    _, line = stuck(REPLY, STATUS)
+    assert await outcomes_of(line, REPLY, STATUS) == [PublishError, PublishError]
+
+
+async def test_refused_reply_fails_whoever_comes_behind_it() -> None:
+    """A broker that refuses a batch after all leaves a producer whose numbers have a gap: the line ends there."""
+    producer, line = stuck(REPLY)
+    assert await outcomes_of(line, REPLY) == [RecordRefusedError]
+    producer.held[0].set_exception(MessageSizeTooLargeError())
+    assert await outcomes_of(line, REPLY) == [PublishError]
+    assert line.broken
+
+
+async def test_answers_are_waited_for_the_less_the_more_are_late() -> None:
+    """A client with many partitions that take nothing does not hold up the others for each of them anew."""
+    unproven, loop = Unproven(10.0), asyncio.get_running_loop()
+    for partition in range(9):
+        unproven.add(REPLY, partition, Answer(loop.create_future(), loop.time()))
+    assert unproven.patience() - loop.time() == pytest.approx(1.0, abs=0.1)
+
+
+async def test_what_the_broker_took_is_not_kept() -> None:
+    """However many partitions clients name, only those are remembered whose answers are due, or were a no."""
+    unproven, loop = Unproven(10.0), asyncio.get_running_loop()
+    answers = [Answer(loop.create_future(), loop.time() + 10) for _ in range(3)]
+    for partition, answer in enumerate(answers):
+        unproven.add(REPLY, partition, answer)
+    answers[0].future.set_result(None)
+    answers[1].future.set_exception(MessageSizeTooLargeError())
+    await turns()
+    assert (len(unproven), unproven.before(REPLY, 0)) == (2, None)
 
 
 async def test_patience_shrinks_with_every_name_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
