@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from consumer.backpressure import Backpressure
     from consumer.clock import Clock
+    from consumer.idle_memory import IdleMemory
     from consumer.intake_loop import IntakeLoop
     from consumer.late_worker import LateWorker
     from consumer.maintenance import Maintenance
@@ -38,6 +39,7 @@ class Roles:
     relay: Relay | None = None
     backpressure: Backpressure | None = None
     maintenance: Maintenance | None = None
+    memory: IdleMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Service:
     def _start(self) -> None:
         roles = self._roles
         self._spawn("loop lag", self._lag.run())
+        if roles.memory is not None:
+            self._spawn("memory", roles.memory.run())
         if roles.worker is not None:
             self._spawn("heartbeat", roles.worker.keep_leases())
             self._spawn("worker", roles.worker.run(self.stopping))

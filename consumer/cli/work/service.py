@@ -10,7 +10,6 @@ from consumer.cli.loading_code import kept_for_good
 from consumer.cli.work.database_url import check_database_url
 from consumer.cli.work.loading import load_settings, say_unknown_names, unknown_names
 from consumer.exit_codes import ExitCode
-from consumer.large_blocks import give_large_blocks_back
 from consumer.telemetry.logs import configure, get_logger
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ def run_from_options(*, roles: str | None, admin_port: int | None, log_format: s
     configure(settings.log_format, settings.log_level)
     for name, closest in unknown_names().items():
         get_logger("settings").warning("unknown_setting", variable=name, closest=closest)
-    give_large_blocks_back()
     with kept_for_good():
         from consumer.bootstrap import run_service  # noqa: PLC0415 - after the settings were found good
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from consumer import idle_memory
 from consumer.errors import StartupError
 from consumer.exit_codes import ExitCode
 from consumer.health import ServiceHealth
@@ -78,6 +79,20 @@ async def test_roles_stop_in_order() -> None:
     assert await stop(Bench(three(ended))) is ExitCode.OK
     assert set(ended[:2]) == {"intake", "worker"}
     assert ended[2:] == ["relay", "heartbeat"]
+
+
+async def test_memory_is_looked_after_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its roles, a process gives freed memory back while it runs."""
+    monkeypatch.setattr(idle_memory, "LOOK_SECONDS", 0.0)
+    bench, given = Bench(), asyncio.Event()
+    seconds = iter((0.0, idle_memory.WORTH_SECONDS))
+    worked = idle_memory.WORTH_SECONDS
+    bench.service._roles.memory = idle_memory.IdleMemory(lambda: next(seconds, worked), given.set)
+    running = asyncio.create_task(bench.service.run())
+    async with asyncio.timeout(10):
+        await given.wait()
+        bench.stopping.set()
+        assert await running is ExitCode.OK
 
 
 async def test_role_that_does_not_end_is_cancelled_after_its_share_of_the_grace() -> None:
