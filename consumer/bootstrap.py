@@ -12,7 +12,6 @@ from consumer.clock import SystemClock
 from consumer.exit_codes import ExitCode
 from consumer.health import ServiceHealth
 from consumer.http.admin import application, bind, serve
-from consumer.idle_memory import IdleMemory
 from consumer.late_worker import LateWorker
 from consumer.outbound import Composer
 from consumer.roles import Parts, build_intake, build_maintenance, build_relay, open_database
@@ -69,7 +68,7 @@ async def open_service(parts: Parts, stack: AsyncExitStack) -> Service:
     database = await open_database(parts, "work", stack)
     await check_everything(database, settings, clock, get_logger("startup"))
     composer = Composer(topics_of(settings))
-    roles = Roles(memory=IdleMemory())
+    roles = Roles()
     if "relay" in settings.roles:
         roles.relay = await build_relay(parts, database, stack)
     if "worker" in settings.roles:

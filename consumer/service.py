@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from consumer.exit_codes import ExitCode
+from consumer.idle_memory import IdleMemory
 from consumer.watchdog import Watched
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from consumer.backpressure import Backpressure
     from consumer.clock import Clock
-    from consumer.idle_memory import IdleMemory
     from consumer.intake_loop import IntakeLoop
     from consumer.late_worker import LateWorker
     from consumer.maintenance import Maintenance
@@ -32,14 +32,14 @@ FORCE_SECONDS: Final = 1.5  # after the grace, before the process is ended by fo
 
 @dataclass(slots=True)
 class Roles:
-    """What this process does; None for what it leaves to others."""
+    """What this process does, and what every process does; None for what it leaves to others."""
 
     intake: IntakeLoop | None = None
     worker: LateWorker | None = None
     relay: Relay | None = None
     backpressure: Backpressure | None = None
     maintenance: Maintenance | None = None
-    memory: IdleMemory | None = None
+    memory: IdleMemory = field(default_factory=IdleMemory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,7 @@ class Service:
     def _start(self) -> None:
         roles = self._roles
         self._spawn("loop lag", self._lag.run())
-        if roles.memory is not None:
-            self._spawn("memory", roles.memory.run())
+        self._spawn("memory", roles.memory.run())
         if roles.worker is not None:
             self._spawn("heartbeat", roles.worker.keep_leases())
             self._spawn("worker", roles.worker.run(self.stopping))

@@ -330,6 +330,7 @@ async def test_round_that_never_settles_shows_in_the_last_turn() -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.none() | st.binary(max_size=20)), max_size=6).map(tuple))
+@example((("more than ASCII", "é".encode()),))
 @example((("half of a pair \udcff", b"\xff"), ("both halves \ud83d\ude00", None)))
 def test_headers_survive_the_outbox(headers: tuple[tuple[str, bytes | None], ...]) -> None:
     """Any header comes back from the outbox as it went in: any bytes, no value at all, names twice."""
